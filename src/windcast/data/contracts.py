@@ -1,0 +1,158 @@
+"""The contract of FarmData, as pandera schemas, and the sentences a user reads when a table breaks it."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from windcast.errors import DataContractError
+
+if TYPE_CHECKING:
+    import pandera.polars as pa
+
+UTC = pl.Datetime("us", "UTC")
+
+# prefix of a weather variable -> its unit and the range outside of which it is a mistake, not weather
+WEATHER_RANGES: dict[str, tuple[str, float, float]] = {
+    "wind_speed": ("m/s", 0.0, 75.0),
+    "wind_direction": ("degrees", 0.0, 360.0),
+    "wind_u": ("m/s", -75.0, 75.0),
+    "wind_v": ("m/s", -75.0, 75.0),
+    "temperature": ("K", 180.0, 340.0),
+    "pressure": ("Pa", 40_000.0, 110_000.0),
+}
+
+
+def empty_weather() -> pl.DataFrame:
+    return pl.DataFrame(schema={"valid_time": UTC, "available_at": UTC})
+
+
+def range_of(variable: str) -> tuple[str, float, float] | None:
+    """Unit and plausible range of a weather variable, None where its name says nothing."""
+    for prefix, limits in WEATHER_RANGES.items():
+        if variable.startswith(prefix):
+            return limits
+    return None
+
+
+@dataclass(frozen=True)
+class Checker:
+    """Checks one farm's tables; every method returns the table sorted, with the contract's dtypes."""
+
+    farm: str
+    capacity_mw: float
+    resolution: timedelta
+
+    def power(self, table: pl.DataFrame) -> pl.DataFrame:
+        keys = ["time", "available_at"] if "available_at" in table.columns else ["time"]
+        table = self._typed(table, "power", keys, ["power_mw"])
+        if table["power_mw"].is_not_null().sum() == 0:
+            raise DataContractError(
+                f"{self.farm}: power has no value at all ({table.height} rows, all missing). "
+                "Check the name of the power column and its decimal separator."
+            )
+        self._unique(table, "power", keys)
+        self._on_grid(table, "power", "time")
+        limit = {"power_mw": ("MW", 0.0, self.capacity_mw)}
+        self._in_range(
+            table, "power", limit, "Correct the values or the unit, or raise the farm's capacity ({hi:g} MW)."
+        )
+        return table
+
+    def weather(self, table: pl.DataFrame, *, reanalysis: bool) -> pl.DataFrame:
+        variables = [c for c in table.columns if c not in ("valid_time", "available_at")]
+        nullable = ["available_at"] if reanalysis else []
+        table = self._typed(table, "weather", ["valid_time", "available_at"], variables, nullable)
+        self._unique(table, "weather", ["valid_time", "available_at"])
+        if variables and not table.is_empty():
+            # a row without a value is no forecast: the run before it counts
+            table = table.filter(pl.any_horizontal(pl.col(variables).is_not_null()))
+            ranges = {v: limits for v in variables if (limits := range_of(v))}
+            self._in_range(table, "weather", ranges, "Correct the values or their unit.")
+        return table
+
+    def availability(self, table: pl.DataFrame) -> pl.DataFrame:
+        table = self._typed(table, "availability", ["time"], ["availability"])
+        self._unique(table, "availability", ["time"])
+        self._in_range(table, "availability", {"availability": ("fraction", 0.0, 1.0)}, "Give a fraction of 1.")
+        return table
+
+    def curtailment(self, table: pl.DataFrame) -> pl.DataFrame:
+        table = self._typed(table, "curtailment", ["time"], ["curtailed_mw"])
+        self._unique(table, "curtailment", ["time"])
+        limit = {"curtailed_mw": ("MW", 0.0, self.capacity_mw)}
+        self._in_range(table, "curtailment", limit, "Give the power held back in MW.")
+        return table
+
+    def _typed(
+        self, table: pl.DataFrame, what: str, keys: list[str], values: list[str], nullable: list[str] | None = None
+    ) -> pl.DataFrame:
+        import pandera.polars as pa
+
+        columns: dict[str, pa.Column] = {k: pa.Column(UTC, nullable=k in (nullable or [])) for k in keys}
+        columns |= {v: pa.Column(pl.Float64, nullable=True, checks=pa.Check(_finite)) for v in values}
+        for name in [*keys, *values]:
+            if name in table.columns and table[name].dtype.is_numeric() and name in values:
+                table = table.with_columns(pl.col(name).cast(pl.Float64).fill_nan(None))
+        schema = pa.DataFrameSchema(columns, strict=True, name=what)
+        try:
+            table = schema.validate(table, lazy=True)
+        except pa.errors.SchemaErrors as errors:
+            raise DataContractError(f"{self.farm}: {what} table: {_sentence(errors, table, keys[0])}") from None
+        return table.select([*keys, *values]).sort(keys, nulls_last=False)
+
+    def _unique(self, table: pl.DataFrame, what: str, keys: list[str]) -> None:
+        doubled = table.filter(pl.struct(keys).is_duplicated())
+        if doubled.height:
+            raise DataContractError(
+                f"{self.farm}: {what} has {doubled.height} rows that share a {' and '.join(keys)}, "
+                f"the first at {doubled[keys[0]][0]:%Y-%m-%d %H:%M} UTC. Keep one row each."
+            )
+
+    def _on_grid(self, table: pl.DataFrame, what: str, key: str) -> None:
+        off = table.filter(pl.col(key).dt.truncate(self.resolution) != pl.col(key))
+        if off.height:
+            raise DataContractError(
+                f"{self.farm}: {what} has {off.height} rows off the {self.resolution} grid, the first at "
+                f"{off[key][0]:%Y-%m-%d %H:%M:%S} UTC. Resample to the grid or state the true resolution."
+            )
+
+    def _in_range(
+        self, table: pl.DataFrame, what: str, ranges: dict[str, tuple[str, float, float]], remedy: str
+    ) -> None:
+        key = table.columns[0]
+        for column, (unit, lo, hi) in ranges.items():
+            bad = table.filter((pl.col(column) < lo) | (pl.col(column) > hi))
+            if bad.height:
+                first = bad.row(0, named=True)
+                side = "above" if first[column] > hi else "below"
+                bound = hi if first[column] > hi else lo
+                count = "1 value" if bad.height == 1 else f"{bad.height} values"
+                raise DataContractError(
+                    f"{self.farm}: {what} column '{column}' has {count} outside [{lo:g}, {hi:g}] {unit}, the first "
+                    f"{first[column]:g} ({side} {bound:g}) at {first[key]:%Y-%m-%d %H:%M} UTC. {remedy.format(hi=hi)}"
+                )
+
+
+def _finite(data: "pa.PolarsData") -> pl.LazyFrame:
+    return data.lazyframe.select(pl.col(data.key).is_finite())
+
+
+def _sentence(errors: Any, table: pl.DataFrame, key: str) -> str:
+    """The first schema error as a sentence with place and remedy."""
+    error = errors.schema_errors[0]
+    column = getattr(error.schema, "name", None)
+    reason = error.reason_code.name
+    if reason == "COLUMN_NOT_IN_DATAFRAME":
+        missing = error.failure_cases
+        return f"column '{missing}' is missing; found {', '.join(table.columns) or 'none'}."
+    if reason == "COLUMN_NOT_IN_SCHEMA":
+        return f"column '{error.failure_cases}' is not part of the contract. Drop or rename it."
+    if reason == "WRONG_DATATYPE":
+        return f"column '{column}' is {table[column].dtype}, not {error.schema.dtype}. Convert it first."
+    if reason == "SERIES_CONTAINS_NULLS":
+        rows = table[column].is_null().arg_true()
+        return f"column '{column}' has {len(rows)} missing values, the first in row {rows[0]}. Drop those rows."
+    bad = table.filter(~pl.col(column).is_finite())
+    return f"column '{column}' has {bad.height} infinite values, the first at {bad[key][0]}. Make them missing."

@@ -1,0 +1,1 @@
+"""Models: every one a Forecaster, from climatology to the calibrated pool."""

@@ -1,0 +1,159 @@
+"""Forecaster: the one interface of every model, and how a model lies on disk.
+
+A model is one file with a subclass that fills in `_fit`, `_predict`, `_save` and `_load`; this class holds what is
+common: that windows fit the model, that quantiles never cross, and what a forecast stood on.
+"""
+
+import json
+from abc import ABC, abstractmethod
+from dataclasses import asdict, fields
+from importlib import import_module
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from windcast.data.task import ForecastTask
+from windcast.data.windows import Windows
+from windcast.errors import BundleError, ConfigError, TaskError, unknown_name
+from windcast.models.forecast import Forecast, rungs
+
+Array = NDArray[np.float32]
+
+MODELS = {
+    "climatology": "climatology:Climatology",
+    "persistence": "persistence:Persistence",
+    "power_curve": "power_curve:PowerCurve",
+    "gbm": "gbm:GBM",
+    "forest": "forest:QuantileForest",
+    "pool": "pool:Pool",
+    "calibrated": "calibration:Calibrated",
+}
+HEADER = "forecaster.json"
+
+
+class Forecaster(ABC):
+    """A probabilistic forecaster.
+
+    `config` is a frozen dataclass; a fitted forecaster also has `task`, `variables` and `usual_age`.
+    """
+
+    name: ClassVar[str]
+    Config: ClassVar[type]
+
+    task: ForecastTask
+    variables: tuple[str, ...]
+    usual_age: NDArray[np.float64]
+
+    def __init__(self, config: Any = None) -> None:
+        self.config = self.Config() if config is None else config
+
+    def fit(self, windows: Windows) -> Self:
+        """Learns from every known target that the farm reached freely. Raises TaskError if there is none."""
+        if not (np.isfinite(windows.target) & windows.free).any():
+            raise TaskError("no issue time has a known, uncurtailed target to learn from. Give more data or a later cut.")
+        self.task, self.variables = windows.task, windows.variables
+        age = windows.weather_age[:, windows.future]
+        known = np.isfinite(age).any(axis=0)
+        self.usual_age = np.zeros(self.task.horizon)
+        self.usual_age[known] = np.nanquantile(age[:, known], 0.95, axis=0)
+        self._fit(windows)
+        return self
+
+    def predict(self, windows: Windows) -> Forecast:
+        """Quantiles for every issue time, from these windows alone. Raises TaskError if they do not fit the model."""
+        self.check(windows)
+        return Forecast.of(windows, self._predict(windows), rungs(windows, self.usual_age))
+
+    def step(self, windows: Windows) -> tuple[Forecast, "Forecaster"]:
+        """Forecasts in order of issue time, and the forecaster as it stands after them.
+
+        Only online calibration changes: it absorbs the truth that these windows brought. In bulk or one issue time at a
+        time, the forecasts are the same.
+        """
+        return self.predict(windows), self
+
+    def check(self, windows: Windows) -> None:
+        if not hasattr(self, "task"):
+            raise TaskError(f"{self.name} has not been fitted. Call fit(windows) or load a bundle.")
+        if windows.task != self.task:
+            theirs, ours = windows.task.to_dict(), self.task.to_dict()
+            different = ", ".join(f"{k} {theirs[k]} (model: {ours[k]})" for k in ours if theirs[k] != ours[k])
+            raise TaskError(f"the windows are of another task than the model: {different[:300]}.")
+        if windows.variables != self.variables:
+            raise TaskError(
+                f"the model was fitted with weather {', '.join(self.variables) or 'none'}; "
+                f"the windows have {', '.join(windows.variables) or 'none'}."
+            )
+
+    def save(self, folder: Path) -> None:
+        """Writes the fitted forecaster into an empty or absent folder, in formats that cannot run code."""
+        folder.mkdir(parents=True, exist_ok=True)
+        header = {
+            "model": self.name,
+            "config": _plain(self.config),
+            "task": self.task.to_dict(),
+            "variables": list(self.variables),
+            "usual_age_hours": self.usual_age.tolist(),
+        }
+        self._save(folder)
+        (folder / HEADER).write_text(json.dumps(header, indent=1))
+
+    @abstractmethod
+    def _fit(self, windows: Windows) -> None: ...
+
+    @abstractmethod
+    def _predict(self, windows: Windows) -> NDArray[np.floating]:
+        """[B, H, Q] MW at task.levels; may cross or leave the bounds, must be finite."""
+
+    @abstractmethod
+    def _save(self, folder: Path) -> None: ...
+
+    @abstractmethod
+    def _load(self, folder: Path) -> None:
+        """Restores what `_save` wrote; task, variables and usual_age are already set."""
+
+
+def model_class(name: str) -> type[Forecaster]:
+    if name not in MODELS:
+        raise ConfigError(unknown_name("model", name, MODELS))
+    module, _, attribute = MODELS[name].partition(":")
+    found: type[Forecaster] = getattr(import_module(f"windcast.models.{module}"), attribute)
+    return found
+
+
+def build(config: dict[str, Any]) -> Forecaster:
+    """An unfitted forecaster from `{"name": …, key: value, …}`; nested models are such dictionaries themselves.
+
+    Raises ConfigError for an unknown model or key, with the nearest known one.
+    """
+    given = dict(config)
+    cls = model_class(str(given.pop("name", "")))
+    known = [f.name for f in fields(cls.Config)]
+    for key in given:
+        if key not in known:
+            raise ConfigError(unknown_name(f"key of model '{cls.name}'", key, known))
+    try:
+        settings = cls.Config(**{k: tuple(v) if isinstance(v, list) else v for k, v in given.items()})
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"model '{cls.name}': {error}") from None
+    return cls(settings)
+
+
+def load(folder: Path) -> Forecaster:
+    """The forecaster that `save` wrote. Raises BundleError if a part is missing or unreadable."""
+    try:
+        header = json.loads((folder / HEADER).read_text())
+        forecaster = build({"name": header["model"], **header["config"]})
+        forecaster.task = ForecastTask.from_dict(header["task"])
+        forecaster.variables = tuple(header["variables"])
+        forecaster.usual_age = np.array(header["usual_age_hours"])
+        forecaster._load(folder)
+    except (OSError, KeyError, ValueError, TypeError) as error:
+        raise BundleError(f"{folder}: not a readable forecaster ({error!r}). Train or copy the bundle again.") from None
+    return forecaster
+
+
+def _plain(config: Any) -> dict[str, Any]:
+    return asdict(config)

@@ -1,0 +1,154 @@
+"""Forecast: predictive quantiles of a batch of issue times, never crossing, always within 0 and capacity."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from enum import IntEnum
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from windcast.data.farm import Interval, Times
+from windcast.data.task import ForecastTask
+from windcast.data.windows import Windows
+from windcast.errors import TaskError
+
+Array = NDArray[np.float32]
+
+
+class Rung(IntEnum):
+    """What a forecast stands on, from everything down to nothing."""
+
+    FRESH = 0
+    OLDER_RUN = 1
+    NO_WEATHER = 2
+    NO_POWER = 3
+    NOTHING = 4
+
+    @property
+    def sentence(self) -> str:
+        return {
+            Rung.FRESH: "all inputs fresh",
+            Rung.OLDER_RUN: "the newest weather run is missing; an older one is used",
+            Rung.NO_WEATHER: "no weather forecast; from recent power alone",
+            Rung.NO_POWER: "no recent power; from weather alone",
+            Rung.NOTHING: "neither weather nor recent power; from the time of year alone",
+        }[self]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Forecast:
+    """Quantiles of the power of B issue times.
+
+    issue_times [B] datetime64[us] UTC.  values [B, H, Q] MW at task.levels, ascending in Q, within 0 and capacity.
+    rung [B, H]: see Rung.  reanalysis: the weather was never a forecast, and neither is what follows from it.
+    """
+
+    task: ForecastTask
+    issue_times: Times
+    values: Array
+    rung: NDArray[np.int8]
+    reanalysis: bool = False
+
+    @classmethod
+    def of(cls, windows: Windows, values: NDArray[np.floating], rung: NDArray[np.int8]) -> "Forecast":
+        """From raw quantiles [B, H, Q] in MW: sorted and clipped. Raises TaskError if one is not a number."""
+        task = windows.task
+        expected = (len(windows), task.horizon, len(task.levels))
+        if values.shape != expected or not np.isfinite(values).all():
+            raise TaskError(f"quantiles have shape {values.shape} or gaps; finite values of {expected} are due.")
+        bounded = np.clip(np.sort(values.astype(np.float32), axis=-1), 0, np.float32(task.capacity_mw))
+        return cls(
+            task=task, issue_times=windows.issue_times, values=bounded, rung=rung, reanalysis=windows.reanalysis
+        )
+
+    def __len__(self) -> int:
+        return len(self.issue_times)
+
+    @property
+    def valid_times(self) -> Times:
+        """[B, H] ends of the intervals forecast."""
+        step = np.timedelta64(self.task.resolution, "us")
+        return self.issue_times[:, None] + step * np.arange(1, self.task.horizon + 1)
+
+    @property
+    def levels(self) -> NDArray[np.float64]:
+        return np.array(self.task.levels)
+
+    def quantile(self, level: float) -> Array:
+        """[B, H] MW at any level: interpolated between the forecast's levels, constant beyond the outermost."""
+        place = np.interp(level, self.levels, np.arange(len(self.levels)))
+        low = int(place)
+        high = min(low + 1, len(self.levels) - 1)
+        share = np.float32(place - low)
+        mixed: Array = self.values[..., low] * (1 - share) + self.values[..., high] * share
+        return mixed
+
+    @property
+    def median(self) -> Array:
+        return self.quantile(0.5)
+
+    def take(self, rows: NDArray[np.integer] | NDArray[np.bool_] | slice) -> "Forecast":
+        return replace(
+            self, issue_times=self.issue_times[rows], values=self.values[rows], rung=self.rung[rows]
+        )
+
+    @classmethod
+    def concatenate(cls, parts: "Sequence[Forecast]") -> "Forecast":
+        first = parts[0]
+        if any(p.task != first.task for p in parts):
+            raise TaskError("forecasts of different tasks cannot be joined.")
+        return replace(
+            first,
+            issue_times=np.concatenate([p.issue_times for p in parts]),
+            values=np.concatenate([p.values for p in parts]),
+            rung=np.concatenate([p.rung for p in parts]),
+        )
+
+    def to_frame(self, levels: Sequence[float] | None = None, *, interval: Interval = "end") -> pl.DataFrame:
+        """One row an issue time and lead: issue_time, valid_time, lead_minutes, inputs, then a column `q…` a level in MW.
+
+        interval: whether valid_time marks the end or the start of the interval. lead_minutes always runs to its end.
+        """
+        wanted = self.task.levels if levels is None else tuple(levels)
+        batch, horizon = self.rung.shape
+        minutes = self.task.resolution.total_seconds() / 60
+        shift = np.timedelta64(self.task.resolution, "us") if interval == "start" else np.timedelta64(0, "us")
+        frame = pl.DataFrame(
+            {
+                "issue_time": np.repeat(self.issue_times, horizon),
+                "valid_time": (self.valid_times - shift).ravel(),
+                "lead_minutes": np.tile(np.arange(1, horizon + 1) * minutes, batch),
+                "inputs": [Rung(r).name.lower() for r in self.rung.ravel().tolist()],
+            }
+            | {column_of(level): self.quantile(level).ravel() for level in wanted}
+        )
+        return frame.with_columns(pl.col("issue_time", "valid_time").dt.replace_time_zone("UTC"))
+
+
+def column_of(level: float) -> str:
+    """Column name of a quantile level: 0.05 is `q05`, 0.5 is `q50`, 0.005 is `q00_5`, 0.975 is `q97_5`."""
+    whole, _, rest = f"{level * 100:.6f}".rstrip("0").partition(".")
+    return f"q{int(whole):02d}" + (f"_{rest}" if rest else "")
+
+
+def rungs(windows: Windows, usual_age: NDArray[np.floating], *, recent: int = 3) -> NDArray[np.int8]:
+    """[B, H] Rung of every lead, given the age in hours [H] that its weather run usually has.
+
+    Power is recent if one of the last `recent` steps is known; a task without history never misses it.
+    """
+    future = windows.future
+    age = windows.weather_age[:, future]
+    weather = ~np.isnan(windows.weather[:, future]).all(axis=-1) if windows.variables else np.zeros(age.shape, bool)
+    no_weather_expected = not windows.variables
+    stale = weather & (age > usual_age + 1e-3)
+    history = windows.task.history
+    power = ~np.isnan(windows.power[:, -recent:]).all(axis=1) if history else np.ones(len(windows), bool)
+    has_power = np.broadcast_to(power[:, None], age.shape)
+    rung = np.where(stale, Rung.OLDER_RUN, Rung.FRESH)
+    rung = np.where(~weather & (not no_weather_expected), Rung.NO_WEATHER, rung)
+    rung = np.where(~has_power, Rung.NO_POWER, rung)
+    rung = np.where(~has_power & ~weather, Rung.NOTHING, rung)
+    if not history:
+        rung = np.where(~weather, Rung.NOTHING, rung)
+    return rung.astype(np.int8)
