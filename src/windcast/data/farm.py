@@ -2,7 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Literal
 
@@ -30,6 +30,8 @@ class FarmData:
         clockwise, where the wind comes from), `temperature…` (K), `pressure…` (Pa) or any other name.
         available_at is null only for reanalysis, which counts as known in advance and is marked so in every score.
     availability: time, availability in [0, 1].  curtailment: time, curtailed_mw ≥ 0.
+    weather_resolution: step of valid_time, found from the weather where 0. Weather finer than power counts
+        where it falls on power's grid.
     interval: how the outside world labels an interval, by its "end" or its "start"; inside, always by its end.
     power_delay: how long after the end of its interval a power value arrives, where power has no available_at.
     repairs: what a source mended on the way in, a sentence each.
@@ -43,6 +45,7 @@ class FarmData:
     power: pl.DataFrame
     weather: pl.DataFrame = field(default_factory=contracts.empty_weather)
     weather_kind: WeatherKind = "forecast"
+    weather_resolution: timedelta = timedelta(0)
     availability: pl.DataFrame | None = None
     curtailment: pl.DataFrame | None = None
     interval: Interval = "end"
@@ -61,7 +64,11 @@ class FarmData:
             )
         check = contracts.Checker(self.name, self.capacity_mw, self.resolution)
         object.__setattr__(self, "power", check.power(self.power))
-        object.__setattr__(self, "weather", check.weather(self.weather, reanalysis=self.weather_kind == "reanalysis"))
+        object.__setattr__(
+            self, "weather", check.weather(self.weather, reanalysis=self.weather_kind == "reanalysis")
+        )
+        weather_resolution = check.weather_resolution(self.weather, self.weather_resolution)
+        object.__setattr__(self, "weather_resolution", weather_resolution)
         if self.availability is not None:
             object.__setattr__(self, "availability", check.availability(self.availability))
         if self.curtailment is not None:
@@ -88,13 +95,18 @@ class FarmData:
     def times(self) -> Times:
         """Every grid time from the first to the last power row [T], datetime64[us], UTC."""
         step = np.timedelta64(self.resolution, "us")
-        return np.arange(np.datetime64(_naive(self.start), "us"), np.datetime64(_naive(self.end), "us") + step, step)
+        return np.arange(
+            np.datetime64(_naive(self.start), "us"), np.datetime64(_naive(self.end), "us") + step, step
+        )
 
     @cached_property
     def checksum(self) -> str:
         """sha256 over every value that can reach a model, and over what they mean."""
         digest = hashlib.sha256()
-        digest.update(f"{self.capacity_mw}|{self.resolution}|{self.weather_kind}|{self.power_delay}".encode())
+        digest.update(
+            f"{self.capacity_mw}|{self.resolution}|{self.weather_kind}|{self.power_delay}|".encode()
+        )
+        digest.update(str(self.weather_resolution).encode())
         for table in (self.power, self.weather, self.availability, self.curtailment):
             if table is None:
                 digest.update(b"none")
@@ -111,8 +123,11 @@ class FarmData:
 
         Late versions of a value are dropped with them, so what remains is what an operator could have had on file.
         """
+        time = time if time.tzinfo else time.replace(tzinfo=UTC)
         power_known = (
-            pl.col("available_at") if "available_at" in self.power.columns else pl.col("time") + self.power_delay
+            pl.col("available_at")
+            if "available_at" in self.power.columns
+            else pl.col("time") + self.power_delay
         )
         keep_weather = pl.col("available_at").is_null() | (pl.col("available_at") <= time)
         cut = pl.col("time") <= time

@@ -28,8 +28,9 @@ class ForecastTask:
 
     def __post_init__(self) -> None:
         for name, least in (("horizon", 1), ("history", 0), ("weather_history", 1), ("weather_lookahead", 0)):
-            if getattr(self, name) < least:
-                raise ConfigError(f"task.{name} is {getattr(self, name)}; it must be at least {least}.")
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < least:
+                raise ConfigError(f"task.{name} is {value!r}; it must be a whole number of at least {least}.")
         if self.resolution <= timedelta(0):
             raise ConfigError(f"task.resolution is {self.resolution}; it must be positive.")
         if not self.capacity_mw > 0:

@@ -7,6 +7,7 @@ so no model can look ahead, and a backtest replayed through the live path sees t
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -108,7 +109,8 @@ class Windows:
         first = parts[0]
         if any(p.task != first.task or p.variables != first.variables for p in parts):
             raise TaskError("windows of different tasks or weather variables cannot be joined.")
-        return replace(first, **{name: np.concatenate([getattr(p, name) for p in parts]) for name in ARRAYS})
+        joined: dict[str, Any] = {name: np.concatenate([getattr(p, name) for p in parts]) for name in ARRAYS}
+        return replace(first, **joined)
 
 
 def build_windows(
@@ -226,10 +228,9 @@ def _weather_as_known(
     valid, available = _column(farm.weather["valid_time"]), _column(farm.weather["available_at"])
     values = farm.weather.select(farm.variables).to_numpy().astype(np.float32)
     fine = _us(np.timedelta64(farm.resolution, "us"))
-    gaps = np.diff(valid)
-    coarse = max(int(np.min(gaps[gaps > 0], initial=FOREVER)), fine) if (gaps > 0).any() else fine
-    if len(valid):
-        kept = (valid - valid[0]) % coarse == 0
+    coarse = max(_us(np.timedelta64(farm.weather_resolution, "us")), fine)
+    if farm.weather_resolution < farm.resolution:
+        kept = valid % fine == 0
         valid, available, values = valid[kept], available[kept], values[kept]
     table = _Versions.of(valid, available, coarse)
     floor = times - (times - table.origin) % coarse

@@ -27,6 +27,7 @@ MODELS = {
     "power_curve": "power_curve:PowerCurve",
     "gbm": "gbm:GBM",
     "forest": "forest:QuantileForest",
+    "mlp": "mlp:MLP",
     "pool": "pool:Pool",
     "calibrated": "calibration:Calibrated",
 }
@@ -52,7 +53,9 @@ class Forecaster(ABC):
     def fit(self, windows: Windows) -> Self:
         """Learns from every known target that the farm reached freely. Raises TaskError if there is none."""
         if not (np.isfinite(windows.target) & windows.free).any():
-            raise TaskError("no issue time has a known, uncurtailed target to learn from. Give more data or a later cut.")
+            raise TaskError(
+                "no issue time has a known, uncurtailed target to learn from. Give more data or a later cut."
+            )
         self.task, self.variables = windows.task, windows.variables
         age = windows.weather_age[:, windows.future]
         known = np.isfinite(age).any(axis=0)
@@ -87,12 +90,20 @@ class Forecaster(ABC):
                 f"the windows have {', '.join(windows.variables) or 'none'}."
             )
 
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """The forecaster of this class that `save` wrote. Raises BundleError if it is of another or unreadable."""
+        forecaster = load(folder)
+        if not isinstance(forecaster, cls):
+            raise BundleError(f"{folder}: holds a {forecaster.name}, not a {cls.name}.")
+        return forecaster
+
     def save(self, folder: Path) -> None:
         """Writes the fitted forecaster into an empty or absent folder, in formats that cannot run code."""
         folder.mkdir(parents=True, exist_ok=True)
         header = {
             "model": self.name,
-            "config": _plain(self.config),
+            "config": asdict(self.config),
             "task": self.task.to_dict(),
             "variables": list(self.variables),
             "usual_age_hours": self.usual_age.tolist(),
@@ -151,9 +162,7 @@ def load(folder: Path) -> Forecaster:
         forecaster.usual_age = np.array(header["usual_age_hours"])
         forecaster._load(folder)
     except (OSError, KeyError, ValueError, TypeError) as error:
-        raise BundleError(f"{folder}: not a readable forecaster ({error!r}). Train or copy the bundle again.") from None
+        raise BundleError(
+            f"{folder}: not a readable forecaster ({error!r}). Train or copy the bundle again."
+        ) from None
     return forecaster
-
-
-def _plain(config: Any) -> dict[str, Any]:
-    return asdict(config)

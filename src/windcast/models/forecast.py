@@ -56,10 +56,16 @@ class Forecast:
         task = windows.task
         expected = (len(windows), task.horizon, len(task.levels))
         if values.shape != expected or not np.isfinite(values).all():
-            raise TaskError(f"quantiles have shape {values.shape} or gaps; finite values of {expected} are due.")
+            raise TaskError(
+                f"quantiles have shape {values.shape} or gaps; finite values of {expected} are due."
+            )
         bounded = np.clip(np.sort(values.astype(np.float32), axis=-1), 0, np.float32(task.capacity_mw))
         return cls(
-            task=task, issue_times=windows.issue_times, values=bounded, rung=rung, reanalysis=windows.reanalysis
+            task=task,
+            issue_times=windows.issue_times,
+            values=bounded,
+            rung=rung,
+            reanalysis=windows.reanalysis,
         )
 
     def __len__(self) -> int:
@@ -139,7 +145,9 @@ def rungs(windows: Windows, usual_age: NDArray[np.floating], *, recent: int = 3)
     """
     future = windows.future
     age = windows.weather_age[:, future]
-    weather = ~np.isnan(windows.weather[:, future]).all(axis=-1) if windows.variables else np.zeros(age.shape, bool)
+    weather = (
+        ~np.isnan(windows.weather[:, future]).all(axis=-1) if windows.variables else np.zeros(age.shape, bool)
+    )
     no_weather_expected = not windows.variables
     stale = weather & (age > usual_age + 1e-3)
     history = windows.task.history

@@ -1,0 +1,51 @@
+"""Klim, fixed test split, leads 1 to 3 h: fitted once on all before 2002-06-18 19:00, forecast every hour to the end."""
+
+from measure import Measurement
+
+from windcast.configs import settings
+from windcast.evaluation.backtest import backtest
+from windcast.evaluation.scores import score
+
+DATA = "Klim test, 2002-06-18 to 2003-04-30"
+CRPS = ((2.86, 2.80), (3.93, 3.85), (4.50, 4.38))
+NMAE = (3.95, 5.45, 6.25)
+
+
+def run() -> list[Measurement]:
+    chosen = settings(["data=klim"])
+    farm = chosen.farm()
+    result = backtest(farm, chosen.task(farm), chosen.contenders(), chosen.plan(farm))
+    headline = list(result.forecasts)[-1]
+    rows = []
+    for name, forecast in result.forecasts.items():
+        held = name == headline
+        for lead, one in enumerate(score(forecast, result.observed).leads.iter_rows(named=True)):
+            label = f"{name}, {lead + 1} h"
+            crps, aim = CRPS[lead] if held else (None, None)
+            rows += [
+                _row(f"CRPS of {label}", 100 * one["crps"], "% of capacity", crps, aim),
+                _row(f"NMAE of {label}", 100 * one["nmae"], "% of capacity", NMAE[lead] if held else None),
+                _row(
+                    f"90 % band of {label} covers at most",
+                    one["coverage_90"],
+                    "share",
+                    0.92 if held else None,
+                ),
+            ]
+            if held:
+                rows.append(
+                    _row(
+                        f"90 % band of {label} covers at least",
+                        one["coverage_90"],
+                        "share",
+                        0.88,
+                        better="higher",
+                    )
+                )
+    for name, seconds in result.seconds.items():
+        rows.append(_row(f"training of {name}", seconds["fit"], "s", 30 if name == headline else None))
+    return rows
+
+
+def _row(name, value, unit, target=None, aim=None, better="lower") -> Measurement:
+    return Measurement(name=name, value=value, unit=unit, target=target, aim=aim, better=better, data=DATA)

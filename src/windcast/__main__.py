@@ -1,0 +1,5 @@
+"""`python -m windcast` is the command line."""
+
+from windcast.cli import main
+
+main()

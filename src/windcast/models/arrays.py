@@ -1,0 +1,19 @@
+"""Arrays of a model on disk: one npz, read back without the power to run code."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+FILE = "arrays.npz"
+
+
+def save(folder: Path, **arrays: NDArray[Any]) -> None:
+    np.savez_compressed(folder / FILE, **arrays)
+
+
+def load(folder: Path) -> dict[str, NDArray[Any]]:
+    """Raises ValueError if the file holds Python objects, OSError if it cannot be read."""
+    with np.load(folder / FILE, allow_pickle=False) as content:
+        return {name: content[name] for name in content.files}

@@ -1,0 +1,255 @@
+"""Features: one row an issue time and lead, made from Windows alone, so from nothing that was not known.
+
+Three groups, each left out where the farm has no such input: the weather forecast around the target hour, recent power
+(and how far it lay from the farm's own power curve), and the calendar. What is missing is NaN; trees learn from that.
+"""
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from windcast.data.windows import Windows
+from windcast.models import trees, wind
+
+Floats = NDArray[np.float32]
+
+REACH = 6  # hours before and after the target that the wind is looked at
+MOST_CURVE_ROWS = 40_000
+
+
+class Features:
+    """Fitted on training windows, because the farm's power curve is one of its parts."""
+
+    curve: Any  # LightGBM booster: hourly weather -> share of capacity; None without wind
+
+    def fit(self, windows: Windows, *, seed: int, threads: int) -> "Features":
+        capacity = windows.task.capacity_mw
+        weather = _curve_inputs(windows.weather[:, windows.future], windows)
+        target = np.where(windows.free, windows.target, np.nan).ravel() / np.float32(capacity)
+        weather = weather.reshape(len(target), weather.shape[-1])
+        known = np.flatnonzero(np.isfinite(target) & np.isfinite(weather[:, 0])) if weather.shape[1] else []
+        self.curve = None
+        if len(known) >= 500:
+            if len(known) > MOST_CURVE_ROWS:
+                known = np.random.default_rng(seed).choice(known, MOST_CURVE_ROWS, replace=False)
+            rising = [1] + [0] * (weather.shape[1] - 1)  # power does not fall with the mean wind speed
+            settings = {
+                "objective": "l2",
+                "num_leaves": 15,
+                "learning_rate": 0.08,
+                "min_data_in_leaf": 100,
+                "max_bin": 127,
+                "monotone_constraints": rising,
+            }
+            self.curve = trees.grow(
+                weather[known], target[known], settings, rounds=80, seed=seed, threads=threads
+            )
+        return self
+
+    def columns(self, windows: Windows, leads: NDArray[np.integer], *, threads: int) -> dict[str, Floats]:
+        """Every feature of leads [K] (1 = the first step): [B] where it is the same for all leads, else [B, K]."""
+        columns: dict[str, Floats] = {}
+        curve = self._curve(windows, windows.weather, threads)
+        _add_weather(columns, windows, leads)
+        _add_curve(columns, windows, leads, curve, self._earlier_curve(windows, threads))
+        if windows.task.history:
+            _add_power(columns, windows, leads, curve)
+        _add_calendar(columns, windows, leads)
+        return columns
+
+    def table(self, windows: Windows, leads: NDArray[np.integer], *, threads: int) -> Floats:
+        """[N, F]: a row an issue time and lead, N = B × K, ordered by issue time, then lead."""
+        columns = self.columns(windows, leads, threads=threads)
+        values = np.empty((len(windows), len(leads), len(columns)), np.float32)
+        for place, column in enumerate(columns.values()):
+            values[:, :, place] = column if column.ndim == 2 else column[:, None]
+        return values.reshape(-1, len(columns))
+
+    def _curve(self, windows: Windows, weather: Floats, threads: int) -> Floats:
+        """[B, W] MW that the farm's power curve gives for each hour's weather; NaN where there is none."""
+        out = np.full(weather.shape[:2], np.nan, np.float32)
+        if self.curve is None:
+            return out
+        inputs = _curve_inputs(weather, windows)
+        known = np.isfinite(inputs[..., 0])
+        if known.any():
+            out[known] = trees.predict(self.curve, inputs[known], threads) * windows.task.capacity_mw
+        return out
+
+    def _earlier_curve(self, windows: Windows, threads: int) -> Floats:
+        if not windows.variables or np.isnan(windows.weather_earlier).all():
+            return np.full(windows.weather.shape[:2], np.nan, np.float32)
+        return self._curve(windows, windows.weather_earlier, threads)
+
+    def save(self, folder: Path) -> None:
+        if self.curve is not None:
+            trees.save(folder / "curve.txt", [self.curve])
+
+    @classmethod
+    def load(cls, folder: Path) -> "Features":
+        features = cls()
+        file = folder / "curve.txt"
+        features.curve = trees.load(file)[0] if file.exists() else None
+        return features
+
+
+def _curve_inputs(weather: Floats, windows: Windows) -> Floats:
+    """[…, C] mean speed first, then each own field's speed and components, then temperatures and pressures."""
+    own = [f for f in wind.fields(windows.variables) if not f.neighbour]
+    if not own:
+        return np.empty((*weather.shape[:-1], 0), np.float32)
+    columns = [wind.mean_known(wind.speeds(weather, windows.variables))]
+    for one in own:
+        if len(own) > 1:
+            columns.append(one.polar(weather))
+        columns.extend(one.components(weather) or ())
+    columns.extend(
+        weather[..., i] for i, v in enumerate(windows.variables) if v.startswith(("temperature", "pressure"))
+    )
+    return np.stack(columns, axis=-1)
+
+
+def _add_weather(columns: dict[str, Floats], windows: Windows, leads: NDArray[np.integer]) -> None:
+    padded = np.pad(windows.weather, ((0, 0), (REACH, REACH), (0, 0)), constant_values=np.nan)
+    centre = REACH + windows.task.weather_history + leads - 1
+    around = centre[:, None] + np.arange(-REACH, REACH + 1)
+
+    for field in wind.fields(windows.variables):
+        speed = field.polar(padded)[:, around]  # [B, K, 2 REACH + 1]
+        name = f"speed{field.suffix}"
+        columns[name] = speed[..., REACH]
+        columns[f"{name}_mean3"] = _mean(speed[..., REACH - 3 : REACH + 4])
+        if field.neighbour:
+            columns[f"{name}_before2"] = speed[..., REACH - 2]
+            columns[f"{name}_after2"] = speed[..., REACH + 2]
+            continue
+        for offset in range(1, REACH + 1):
+            columns[f"{name}_before{offset}"] = speed[..., REACH - offset]
+            columns[f"{name}_after{offset}"] = speed[..., REACH + offset]
+        columns[f"{name}_mean1"] = _mean(speed[..., REACH - 1 : REACH + 2])
+        columns[f"{name}_mean{REACH}"] = _mean(speed)
+        columns[f"{name}_spread"] = _spread(speed[..., REACH - 3 : REACH + 4])
+        columns[f"{name}_ramp"] = speed[..., REACH + 1] - speed[..., REACH - 1]
+        components = field.components(padded)
+        if components is not None:
+            for axis, component in zip("uv", components, strict=True):
+                here = component[:, around]
+                for offset in (-2, 0, 2):
+                    columns[f"{axis}{field.suffix}{offset:+d}"] = here[..., REACH + offset]
+                columns[f"{axis}{field.suffix}_mean3"] = _mean(here[..., REACH - 3 : REACH + 4])
+            u, v = (c[:, centre] for c in components)
+            columns[f"direction{field.suffix}"] = np.rad2deg(np.arctan2(-u, -v)) % 360
+    own = wind.speeds(padded[:, centre], windows.variables)
+    if own.shape[-1] > 1:
+        columns["speed_mean"] = wind.mean_known(own)
+        columns["shear"] = own[..., -1] - own[..., 0]
+    neighbours = [f.polar(padded[:, centre]) for f in wind.fields(windows.variables) if f.neighbour]
+    if neighbours:
+        columns["speed_neighbours"] = _mean(np.stack(neighbours, axis=-1))
+    for place, variable in enumerate(windows.variables):
+        if not variable.startswith("wind_"):
+            columns[variable] = padded[:, centre, place]
+    now = REACH + windows.task.weather_history - 1
+    for field in wind.fields(windows.variables):
+        if not field.neighbour:
+            columns[f"now_speed{field.suffix}"] = field.polar(padded[:, now])
+            columns[f"now_speed{field.suffix}_change3"] = field.polar(padded[:, now]) - field.polar(
+                padded[:, now - 3]
+            )
+    for place, variable in enumerate(windows.variables):
+        if variable.startswith("temperature"):
+            columns[f"now_{variable}"] = padded[:, now, place]
+    if windows.variables:
+        columns["weather_age"] = windows.weather_age[:, windows.task.weather_history + leads - 1]
+
+
+def _add_curve(
+    columns: dict[str, Floats], windows: Windows, leads: NDArray[np.integer], curve: Floats, earlier: Floats
+) -> None:
+    if np.isnan(curve).all() and not windows.variables:
+        return
+    now = windows.task.weather_history - 1
+    padded = np.pad(curve, ((0, 0), (REACH, REACH)), constant_values=np.nan)
+    centre = REACH + now + leads
+    columns["curve"] = padded[:, centre]
+    columns["curve_before"] = padded[:, centre - 1]
+    columns["curve_after"] = padded[:, centre + 1]
+    columns["curve_mean3"] = _mean(padded[:, centre[:, None] + np.arange(-3, 4)])
+    columns["revision"] = (curve - earlier)[:, now + leads]
+    columns["revision_next"] = curve[:, now + 1] - earlier[:, now + 1]
+
+
+def _add_power(
+    columns: dict[str, Floats], windows: Windows, leads: NDArray[np.integer], curve: Floats
+) -> None:
+    """Recent power, its error against the curve, and that error carried to the target hour."""
+    power = windows.power
+    now = windows.task.weather_history - 1
+    depth = min(power.shape[1], now + 1)
+    error = np.full_like(power, np.nan)
+    error[:, power.shape[1] - depth :] = power[:, -depth:] - curve[:, now + 1 - depth : now + 1]
+
+    known = np.isfinite(power)
+    back = np.where(known.any(axis=1), np.argmax(known[:, ::-1], axis=1), 0)
+    rows = np.arange(len(power))
+    last = power[rows, power.shape[1] - 1 - back]
+    last_error = error[rows, power.shape[1] - 1 - back]
+    columns["power"] = last
+    columns["power_age"] = np.where(np.isfinite(last), back, np.nan).astype(np.float32)
+    columns["error"] = last_error
+    for offset in (1, 2, 3, 6):
+        if offset < power.shape[1]:
+            columns[f"power_change{offset}"] = power[:, -1] - power[:, -1 - offset]
+    for offset in (1, 2, 3):
+        if offset < power.shape[1]:
+            columns[f"error_before{offset}"] = error[:, -1 - offset]
+    for span in (3, 6, 12, 24):
+        if span <= power.shape[1]:
+            columns[f"power_mean{span}"] = _mean(power[:, -span:])
+            columns[f"power_spread{span}"] = _spread(power[:, -span:])
+            columns[f"error_mean{span}"] = _mean(error[:, -span:])
+    if power.shape[1] >= 12:
+        columns["power_least12"], columns["power_most12"] = _extremes(power[:, -12:])
+        columns["power_restlessness"] = _mean(np.abs(np.diff(power[:, -7:], axis=1)))
+    if windows.variables:
+        ahead = curve[:, now + leads]
+        at_last = (last - last_error)[:, None]
+        columns["power_plus_curve_change"] = last[:, None] + ahead - at_last
+        columns["curve_change"] = ahead - curve[:, now, None]
+        columns["curve_plus_error"] = ahead + columns.get("error_mean6", last_error)[:, None]
+        ratio = np.clip(ahead / np.maximum(at_last, 0.02 * windows.task.capacity_mw), 0, 3)
+        columns["power_times_curve_ratio"] = last[:, None] * ratio
+        columns["now_curve"] = curve[:, now]
+        columns["now_curve_change1"] = curve[:, now] - curve[:, now - 1]
+        columns["now_curve_change3"] = curve[:, now] - curve[:, now - 3]
+
+
+def _add_calendar(columns: dict[str, Floats], windows: Windows, leads: NDArray[np.integer]) -> None:
+    valid = windows.valid_times[:, leads - 1]
+    day = (valid - valid.astype("datetime64[Y]")) / np.timedelta64(1, "D")
+    hour = (valid - valid.astype("datetime64[D]")) / np.timedelta64(1, "h")
+    columns["hour"] = hour.astype(np.float32)
+    columns["season_sin"] = np.sin(2 * np.pi * day / 365.25).astype(np.float32)
+    columns["season_cos"] = np.cos(2 * np.pi * day / 365.25).astype(np.float32)
+    if len(leads) > 1:
+        columns["lead"] = np.broadcast_to(leads.astype(np.float32), valid.shape)
+
+
+def _mean(values: Floats) -> Floats:
+    return wind.mean_known(values)
+
+
+def _extremes(values: Floats) -> tuple[Floats, Floats]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        return np.nanmin(values, axis=-1), np.nanmax(values, axis=-1)
+
+
+def _spread(values: Floats) -> Floats:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        spread: Floats = np.nanstd(values, axis=-1)
+    return spread

@@ -1,0 +1,104 @@
+"""Gradient-boosted quantiles: LightGBM boosters of the pinball loss at a few levels, joined up in between.
+
+A booster a level and lead group (Koenker & Bassett 1978 for the loss; Ke et al. 2017 for the trees).
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from windcast.data.windows import Windows
+from windcast.errors import ConfigError
+from windcast.models import quantiles, trees
+from windcast.models.base import Array, Forecaster
+from windcast.models.features import Features
+from windcast.models.training import chunks, lead_groups, lesson, sample
+
+
+@dataclass(frozen=True)
+class GBMConfig:
+    """knots: levels that get a booster. max_rows: rows a lead group learns from. missing_share: see training.lesson.
+
+    threads: 0 for all cores.
+    """
+
+    knots: tuple[float, ...] = (0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
+    rounds: int = 120
+    learning_rate: float = 0.08
+    num_leaves: int = 31
+    min_data_in_leaf: int = 60
+    feature_fraction: float = 0.5
+    bagging_fraction: float = 0.7
+    max_bin: int = 127
+    max_rows: int = 60_000
+    missing_share: float = 0.05
+    seed: int = 1
+    threads: int = 0
+
+    def __post_init__(self) -> None:
+        inside = all(0 < knot < 1 for knot in self.knots)
+        if len(self.knots) < 2 or not inside or list(self.knots) != sorted(set(self.knots)):
+            raise ConfigError("model.knots must be at least two distinct levels between 0 and 1, ascending.")
+
+
+class GBM(Forecaster):
+    name = "gbm"
+    Config = GBMConfig
+    features: Features
+    boosters: list[list[Any]]  # [group][knot]
+
+    def _fit(self, windows: Windows) -> None:
+        config = self.config
+        shared = {"seed": config.seed, "threads": config.threads}
+        self.features = Features().fit(windows, **shared)
+        settings = {
+            "objective": "quantile",
+            "learning_rate": config.learning_rate,
+            "num_leaves": config.num_leaves,
+            "min_data_in_leaf": config.min_data_in_leaf,
+            "feature_fraction": config.feature_fraction,
+            "bagging_fraction": config.bagging_fraction,
+            "bagging_freq": 1,
+            "max_bin": config.max_bin,
+        }
+        self.boosters = []
+        for leads in lead_groups(self.task):
+            part = sample(
+                windows,
+                most=max(1, config.max_rows // len(leads)),
+                missing_share=config.missing_share,
+                seed=config.seed,
+            )
+            rows = lesson(part, leads, self.features, threads=config.threads)
+            data = trees.dataset(rows.inputs, rows.target, settings, config.threads)
+            self.boosters.append(
+                [
+                    trees.boost(data, settings | {"alpha": knot}, rounds=config.rounds, **shared)
+                    for knot in config.knots
+                ]
+            )
+
+    def _predict(self, windows: Windows) -> Array:
+        knots, levels = np.array(self.config.knots), np.array(self.task.levels)
+        out = np.empty((len(windows), self.task.horizon, len(levels)), np.float32)
+        for leads, boosters in zip(lead_groups(self.task), self.boosters, strict=True):
+            for rows in chunks(windows, leads):
+                part = windows.take(rows)
+                inputs = self.features.table(part, leads, threads=self.config.threads)
+                at_knots = np.stack(
+                    [trees.predict(b, inputs, self.config.threads) for b in boosters], axis=-1
+                )
+                values = quantiles.between_levels(at_knots, knots, levels, capacity_mw=self.task.capacity_mw)
+                out[rows, leads - 1] = values.reshape(len(part), len(leads), len(levels))
+        return out
+
+    def _save(self, folder: Path) -> None:
+        self.features.save(folder)
+        for group, boosters in enumerate(self.boosters):
+            trees.save(folder / f"group{group}.txt", boosters)
+
+    def _load(self, folder: Path) -> None:
+        self.features = Features.load(folder)
+        self.boosters = [trees.load(folder / f"group{g}.txt") for g in range(len(lead_groups(self.task)))]

@@ -1,0 +1,278 @@
+"""A small multi-quantile network in plain NumPy: all leads of a group and all knots in one pass, a few seeds averaged.
+
+It sees the same features as the trees, pulled together over the leads of a group, and predicts how far power moves away
+from a base: the last known power for the first hours, the power curve later. Trained on the pinball loss (smoothed where
+it bends) with Adam (Kingma & Ba 2015), decoupled weight decay, a cosine rate and noise on the inputs.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import NormalDist
+
+import numpy as np
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+from windcast.data.windows import Windows
+from windcast.errors import ConfigError
+from windcast.models import arrays, quantiles
+from windcast.models.base import Array, Forecaster
+from windcast.models.features import Features
+from windcast.models.training import sample
+
+Floats = NDArray[np.float32]
+
+MOST_LEADS = 12  # in one network
+LEADS_FROM_POWER = 6  # networks that start within this many steps predict the change from the last power
+SMOOTH = np.float32(0.02)  # half-width of the bend in the pinball loss, in scaled units
+SLOPE = np.float32(0.01)  # of the leaky rectifier
+BY_LEAD = ("curve", "speed", "u", "v", "temperature", "power_plus", "power_times")
+
+
+@dataclass(frozen=True)
+class MLPConfig:
+    """seeds: networks averaged. scale: share of capacity that one unit of output moves the forecast from its base."""
+
+    knots: tuple[float, ...] = (0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
+    hidden: tuple[int, ...] = (64, 64)
+    seeds: int = 4
+    epochs: int = 15
+    batch: int = 128
+    learning_rate: float = 0.004
+    decay: float = 0.002
+    noise: float = 0.1
+    scale: float = 0.1
+    max_issue_times: int = 40_000
+    missing_share: float = 0.02
+    seed: int = 3
+
+    def __post_init__(self) -> None:
+        inside = all(0 < knot < 1 for knot in self.knots)
+        if len(self.knots) < 2 or not inside or list(self.knots) != sorted(set(self.knots)):
+            raise ConfigError("model.knots must be at least two distinct levels between 0 and 1, ascending.")
+        if min(self.seeds, self.epochs, self.batch, *self.hidden) < 1:
+            raise ConfigError("model.seeds, epochs, batch and hidden must be at least 1.")
+
+
+@dataclass(frozen=True)
+class Network:
+    """One lead group: standardisation [D] of the kept inputs, and weights [seeds, in, out] and biases by layer."""
+
+    kept: NDArray[np.int64]
+    mean: Floats
+    spread: Floats
+    weights: list[Floats]
+    biases: list[Floats]
+
+    def __call__(self, inputs: Floats) -> Floats:
+        """[N, out] for raw inputs [N, F], averaged over the seeds."""
+        hidden = standardise(inputs, self.kept, self.mean, self.spread)[None]
+        for weight, bias in zip(self.weights[:-1], self.biases[:-1], strict=True):
+            hidden = hidden @ weight + bias
+            hidden = np.maximum(hidden, SLOPE * hidden)
+        out: Floats = (hidden @ self.weights[-1] + self.biases[-1]).mean(axis=0)
+        return out
+
+
+class MLP(Forecaster):
+    name = "mlp"
+    Config = MLPConfig
+    features: Features
+    networks: list[Network]
+
+    def _fit(self, windows: Windows) -> None:
+        config = self.config
+        self.features = Features().fit(windows, seed=config.seed, threads=0)
+        lessons = sample(
+            windows, most=config.max_issue_times, missing_share=config.missing_share, seed=config.seed
+        )
+        target = np.where(lessons.free, lessons.target, np.nan)
+        self.networks = []
+        for leads in self._groups():
+            inputs, base = self._inputs(lessons, leads)
+            scaled = (target[:, leads - 1] - base) / (np.float32(config.scale * self.task.capacity_mw))
+            known = np.isfinite(scaled).any(axis=1)
+            # the matrices are small: more BLAS threads only wait for one another
+            with threadpool_limits(1, user_api="blas"):
+                self.networks.append(train(inputs[known], scaled[known], config))
+
+    def _predict(self, windows: Windows) -> Array:
+        knots, levels = np.array(self.config.knots), np.array(self.task.levels)
+        out = np.empty((len(windows), self.task.horizon, len(levels)), np.float32)
+        for leads, network in zip(self._groups(), self.networks, strict=True):
+            for start in range(0, len(windows), 4096):
+                rows = slice(start, start + 4096)
+                part = windows.take(rows)
+                inputs, base = self._inputs(part, leads)
+                moved = network(inputs).reshape(len(part), len(leads), len(knots))
+                at_knots = base[..., None] + moved * np.float32(self.config.scale * self.task.capacity_mw)
+                out[rows, leads - 1] = quantiles.between_levels(
+                    at_knots, knots, levels, capacity_mw=self.task.capacity_mw
+                )
+        return out
+
+    def _groups(self) -> list[NDArray[np.int64]]:
+        leads = np.arange(1, self.task.horizon + 1)
+        return np.split(leads, range(MOST_LEADS, self.task.horizon, MOST_LEADS))
+
+    def _inputs(self, windows: Windows, leads: NDArray[np.int64]) -> tuple[Floats, Floats]:
+        """Inputs [B, F] of a lead group, NaN where missing, and the base [B, K] MW that the network moves from."""
+        columns = self.features.columns(windows, leads, threads=0)
+        hour = columns.pop("hour")[:, :1] * np.float32(2 * np.pi / 24)
+        parts = [np.sin(hour), np.cos(hour), np.sin(2 * hour), np.cos(2 * hour)]
+        for name, column in columns.items():
+            if column.ndim == 1:
+                parts.append(column[:, None])
+            elif name.startswith(BY_LEAD) and not _around(name):
+                parts.append(column)
+            elif name.startswith("season"):
+                parts.append(column[:, :1])
+        middle = np.float32(self.task.capacity_mw / 3)
+        missing = np.full((len(windows), len(leads)), np.nan, np.float32)
+        power = np.broadcast_to(columns["power"][:, None], missing.shape) if "power" in columns else missing
+        curve = columns.get("curve", missing)
+        first, second = (power, curve) if leads[0] <= LEADS_FROM_POWER else (curve, power)
+        base = np.where(np.isfinite(first), first, np.where(np.isfinite(second), second, middle))
+        return np.concatenate(parts, axis=1).astype(np.float32), base.astype(np.float32)
+
+    def _save(self, folder: Path) -> None:
+        self.features.save(folder)
+        stored = {}
+        for number, network in enumerate(self.networks):
+            stored |= {
+                f"{number}.kept": network.kept,
+                f"{number}.mean": network.mean,
+                f"{number}.spread": network.spread,
+            }
+            for layer, (weight, bias) in enumerate(zip(network.weights, network.biases, strict=True)):
+                stored |= {f"{number}.weight{layer}": weight, f"{number}.bias{layer}": bias}
+        arrays.save(folder, **stored)
+
+    def _load(self, folder: Path) -> None:
+        self.features = Features.load(folder)
+        stored = arrays.load(folder)
+        layers = range(len(self.config.hidden) + 1)
+        self.networks = [
+            Network(
+                kept=stored[f"{number}.kept"],
+                mean=stored[f"{number}.mean"],
+                spread=stored[f"{number}.spread"],
+                weights=[stored[f"{number}.weight{layer}"] for layer in layers],
+                biases=[stored[f"{number}.bias{layer}"] for layer in layers],
+            )
+            for number in range(len(self._groups()))
+        ]
+
+
+def _around(name: str) -> bool:
+    """Whether a feature repeats at another hour what its neighbour lead already tells the network."""
+    return (
+        "_before" in name
+        or "_after" in name
+        or name.endswith(("-2", "+2", "_mean1", "_mean3", "_mean6", "_ramp"))
+    )
+
+
+def standardise(inputs: Floats, kept: NDArray[np.int64], mean: Floats, spread: Floats) -> Floats:
+    """[N, D + 1]: kept inputs in standard units within ±5, 0 where missing, and how much is missing."""
+    units = np.clip((inputs[:, kept] - mean) / spread, -5, 5)
+    missing = np.isnan(units)
+    share = 5 * missing.mean(axis=1, keepdims=True, dtype=np.float32)
+    return np.concatenate([np.where(missing, np.float32(0), units), share], axis=1)
+
+
+def train(inputs: Floats, target: Floats, config: MLPConfig) -> Network:
+    """inputs [N, F] (NaN where missing), target [N, K] in scaled units (NaN where unknown)."""
+    mean, spread = _moments(inputs)
+    kept = np.flatnonzero(spread > 1e-6)
+    mean, spread = mean[kept], spread[kept]
+    units = standardise(inputs, kept, mean, spread)
+    count, width = units.shape
+    rng = np.random.default_rng(config.seed)
+    knots = np.array(config.knots, np.float32)
+    sizes = [width, *config.hidden, target.shape[1] * len(knots)]
+    seeds = config.seeds
+    weights = [
+        (rng.standard_normal((seeds, a, b)) * np.sqrt(2 / a)).astype(np.float32)
+        for a, b in zip(sizes, sizes[1:], strict=False)
+    ]
+    biases = [np.zeros((seeds, 1, b), np.float32) for b in sizes[1:]]
+    weights[-1] *= np.float32(0.1)
+    biases[-1][:] = np.tile([0.7 * NormalDist().inv_cdf(k) for k in config.knots], target.shape[1])
+
+    known = np.isfinite(target)[..., None]
+    truth = np.where(known, target[..., None], 0).astype(np.float32)
+    adam = _Adam([*weights, *biases], config)
+    batch = min(config.batch, count)
+    per_epoch = max(1, count // batch)
+    total = config.epochs * per_epoch
+    done = 0
+    for _ in range(config.epochs):
+        order = np.stack([rng.permutation(count) for _ in range(seeds)])
+        for start in range(0, per_epoch * batch, batch):
+            rows = order[:, start : start + batch]
+            noise = rng.standard_normal((seeds, batch, width), dtype=np.float32)
+            activations = [units[rows] + np.float32(config.noise) * noise]
+            for weight, bias in zip(weights[:-1], biases[:-1], strict=True):
+                hidden = activations[-1] @ weight + bias
+                activations.append(np.maximum(hidden, SLOPE * hidden))
+            out = activations[-1] @ weights[-1] + biases[-1]
+            slope = (
+                _pinball_slope(truth[rows] - out.reshape(seeds, batch, -1, len(knots)), knots) * known[rows]
+            )
+            delta = slope.reshape(seeds, batch, -1) / np.float32(batch)
+            gradients = _backward(delta, activations, weights)
+            done += 1
+            adam.step(gradients, progress=done / total)
+    return Network(kept, mean, spread, weights, biases)
+
+
+def _pinball_slope(error: Floats, knots: Floats) -> Floats:
+    """Derivative of the pinball loss by the forecast, with the bend at no error rounded off."""
+    return np.clip(np.float32(0.5) - error / (2 * SMOOTH), 0, 1) - knots
+
+
+def _backward(delta: Floats, activations: list[Floats], weights: list[Floats]) -> list[Floats]:
+    """Gradients of every weight, then of every bias, from the loss's slope by the output."""
+    by_weight, by_bias = [], []
+    for layer in range(len(weights) - 1, -1, -1):
+        by_weight.append(activations[layer].transpose(0, 2, 1) @ delta)
+        by_bias.append(delta.sum(axis=1, keepdims=True))
+        if layer:
+            delta = delta @ weights[layer].transpose(0, 2, 1)
+            delta *= np.where(activations[layer] > 0, np.float32(1), SLOPE)
+    return by_weight[::-1] + by_bias[::-1]
+
+
+class _Adam:
+    """Adam with decoupled decay of the weights (not the biases), both under a cosine that ends at 0."""
+
+    def __init__(self, parameters: list[Floats], config: MLPConfig) -> None:
+        self.parameters, self.config = parameters, config
+        self.first = [np.zeros_like(p) for p in parameters]
+        self.second = [np.zeros_like(p) for p in parameters]
+        self.steps = 0
+
+    def step(self, gradients: list[Floats], *, progress: float) -> None:
+        self.steps += 1
+        cosine = 0.5 * (1 + np.cos(np.pi * progress))
+        unbias = np.sqrt(1 - 0.999**self.steps) / (1 - 0.9**self.steps)
+        rate = np.float32(self.config.learning_rate * cosine * unbias)
+        keep = np.float32(1 - self.config.decay * cosine)
+        for parameter, first, second, gradient in zip(
+            self.parameters, self.first, self.second, gradients, strict=True
+        ):
+            first += np.float32(0.1) * (gradient - first)
+            second += np.float32(0.001) * (gradient * gradient - second)
+            parameter -= rate * first / (np.sqrt(second) + np.float32(1e-7))
+            if parameter.shape[1] > 1:
+                parameter *= keep
+
+
+def _moments(inputs: Floats) -> tuple[Floats, Floats]:
+    """Mean and standard deviation [F] of what is known; 0 where nothing is."""
+    known = np.isfinite(inputs)
+    count = np.maximum(known.sum(axis=0), 1)
+    mean = np.where(known, inputs, 0).sum(axis=0, dtype=np.float64) / count
+    square = np.where(known, (inputs - mean) ** 2, 0).sum(axis=0, dtype=np.float64) / count
+    return mean.astype(np.float32), np.sqrt(square).astype(np.float32)

@@ -1,0 +1,93 @@
+"""A run on disk: what was asked, of which data and code, and what came of it, so that it can be made again.
+
+runs/20260101-060000-klim-pool/
+  run.json            settings, data checksum, code version, packages, seconds, scores, fingerprint of the forecasts
+  forecasts.parquet   every model, issue time, lead and level, with what was observed
+  leaderboard.csv     one row a model
+  report.html         for people
+  bundle/             the model fitted on all data
+"""
+
+import hashlib
+import json
+import subprocess
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from windcast.errors import BundleError, unknown_name
+from windcast.evaluation.backtest import Backtest
+
+RECORD = "run.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """fingerprint: sha256 over every forecast value, by model. scores: overall scores, by model."""
+
+    command: str
+    created: str
+    settings: dict[str, Any]
+    data_checksum: str
+    code: str
+    packages: dict[str, str]
+    seconds: dict[str, dict[str, float]]
+    scores: dict[str, dict[str, float]]
+    fingerprint: dict[str, str]
+
+    def write(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        part = folder / f"{RECORD}.part"
+        part.write_text(json.dumps(asdict(self), indent=1, default=str))
+        part.replace(folder / RECORD)
+
+
+def read(folder: Path) -> Record:
+    """Raises BundleError with the nearest runs if there is none, or if it cannot be read."""
+    file = folder / RECORD
+    if not file.is_file():
+        runs = [r.parent.name for r in folder.parent.glob(f"*/{RECORD}")] if folder.parent.is_dir() else []
+        known = unknown_name("run", folder.name, runs) if runs else f"no runs in {folder.parent}."
+        raise BundleError(f"{folder}: {known}")
+    try:
+        return Record(**json.loads(file.read_text()))
+    except (ValueError, TypeError) as error:
+        raise BundleError(f"{file}: not a readable run ({error}).") from None
+
+
+def fresh_folder(parent: Path, label: str) -> Path:
+    """A folder that does not exist yet, named by the time and what ran."""
+    stamp = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{label}"
+    folder, number = parent / stamp, 2
+    while folder.exists():
+        folder, number = parent / f"{stamp}-{number}", number + 1
+    return folder
+
+
+def fingerprint(backtest: Backtest) -> dict[str, str]:
+    digests = {}
+    for name, forecast in backtest.forecasts.items():
+        digest = hashlib.sha256(forecast.issue_times.astype(np.int64).tobytes())
+        digest.update(np.ascontiguousarray(forecast.values).tobytes())
+        digests[name] = digest.hexdigest()
+    return digests
+
+
+def code_version() -> str:
+    """Package version, and the commit where the package runs from a checkout; `+changed` if that was edited."""
+    here = Path(__file__).resolve().parent
+    try:
+        commit = _git(here, "rev-parse", "--short=12", "HEAD")
+        changed = "+changed" if _git(here, "status", "--porcelain", "--", ".") else ""
+    except (OSError, subprocess.CalledProcessError):
+        return version("windcast")
+    return f"{version('windcast')} ({commit}{changed})"
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    command = ["git", "-C", str(folder), *arguments]
+    return subprocess.run(command, capture_output=True, check=True, text=True, timeout=10).stdout.strip()  # noqa: S603

@@ -1,0 +1,1 @@
+"""Workflows: what the command line and a notebook call, one function a job."""
