@@ -28,9 +28,7 @@ def run() -> list[Measurement]:
         task = chosen.task(farm)
         for number in TASKS:
             opening, closing = gefcom2014.task_span(number)
-            lessons = training_windows(
-                farm, task, Plan(start=opening, issue_every=DAY, train_every=DAY), opening
-            )
+            lessons = training_windows(farm, task, Plan(start=opening, issue_every=DAY, train_every=DAY), opening)
             ahead = build_windows(farm, task, issue_times(opening, closing - DAY, every=DAY))
             pool = build(chosen.document["model"]).fit(lessons)
             models = {

@@ -1,4 +1,4 @@
-"""Klim, fixed test split, leads 1 to 3 h: fitted once on all before 2002-06-18 19:00, forecast every hour to the end."""
+"""Klim, fixed test split, leads 1 to 3 h: fitted once on all before the test, forecast every hour to the end."""
 
 from measure import Measurement
 

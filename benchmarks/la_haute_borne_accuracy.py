@@ -1,4 +1,4 @@
-"""La Haute Borne, leads 1 to 48 h, with reanalysis in the place of forecasts: better than any live forecast could be."""
+"""La Haute Borne, leads 1 to 48 h, with reanalysis in place of forecasts: better than any live forecast can be."""
 
 from measure import Measurement
 

@@ -28,9 +28,7 @@ def run() -> list[Measurement]:
     default = settings([])
     farm = default.farm()
     task, plan = default.task(farm), default.plan(farm)
-    year = farm.times[
-        (farm.times >= np.datetime64("2015-01-01")) & (farm.times < np.datetime64("2016-01-01"))
-    ]
+    year = farm.times[(farm.times >= np.datetime64("2015-01-01")) & (farm.times < np.datetime64("2016-01-01"))]
     model = build(default.forecaster()).fit(training_windows(farm, task, plan, plan.start))
     windows, ahead = _best(lambda: build_windows(farm, task, year))
     predicting, _ = _best(lambda: model.predict(ahead))
@@ -40,9 +38,7 @@ def run() -> list[Measurement]:
     rows.append(_row("… of which prediction", predicting, None, data))
     for name in ("pool", "mlp", "gbm"):
         part = model.model if name == "pool" else model.model.members[name]
-        rows.append(
-            _row(f"… {name} alone", _best(lambda part=part: part.predict(ahead), tries=1)[0], None, data)
-        )
+        rows.append(_row(f"… {name} alone", _best(lambda part=part: part.predict(ahead), tries=1)[0], None, data))
     rows.append(_row("memory read of those windows", _copy(ahead), None, "one copy, the floor for windows"))
     try:
         rows += _klim()
@@ -65,9 +61,7 @@ def _klim() -> list[Measurement]:
 
 
 def _command(*arguments: str, tries: int = 5) -> float:
-    return _best(
-        lambda: subprocess.run([sys.executable, *arguments], check=True, capture_output=True), tries
-    )[0]
+    return _best(lambda: subprocess.run([sys.executable, *arguments], check=True, capture_output=True), tries)[0]
 
 
 def _best(action, tries: int = 3):

@@ -28,9 +28,7 @@ app.add_typer(data_app, name="data")
 
 Overrides = Annotated[
     list[str] | None,
-    typer.Argument(
-        metavar="[KEY=VALUE]...", help="Configuration, as in data=klim model=gbm model.num_leaves=31."
-    ),
+    typer.Argument(metavar="[KEY=VALUE]...", help="Configuration, as in data=klim model=gbm model.num_leaves=31."),
 ]
 
 
@@ -78,16 +76,10 @@ def demo(
 
 @data_app.command("init")
 def data_init(
-    power: Annotated[
-        Path, typer.Argument(help="CSV or Parquet with power, and weather if it is in the same file.")
-    ],
-    weather: Annotated[
-        Path | None, typer.Option(help="Weather forecasts, if they are in a file of their own.")
-    ] = None,
+    power: Annotated[Path, typer.Argument(help="CSV or Parquet with power, and weather if it is in the same file.")],
+    weather: Annotated[Path | None, typer.Option(help="Weather forecasts, if they are in a file of their own.")] = None,
     out: Annotated[Path, typer.Option(help="Where to write the description.")] = Path("farm.yaml"),
-    force: Annotated[
-        bool, typer.Option("--force", help="Replace a description that is already there.")
-    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace a description that is already there.")] = False,
 ) -> None:
     """Guesses what a file holds, writes that down as YAML, and says what it guessed and why."""
     from windcast.data.sources import files
@@ -97,18 +89,14 @@ def data_init(
     guess = files.init(power, weather, out=out)
     for sentence in guess.sentences:
         _say(f"  • {_plain(sentence)}")
-    _say(
-        f"\nWrote [bold]{out}[/bold]. Correct what is wrong, then: windcast data check data=files data.config={out}"
-    )
+    _say(f"\nWrote [bold]{out}[/bold]. Correct what is wrong, then: windcast data check data=files data.config={out}")
 
 
 @data_app.command("check")
 def data_check(
     overrides: Overrides = None,
     plot: Annotated[Path | None, typer.Option(help="Write the picture here (PNG, SVG or PDF).")] = None,
-    table: Annotated[
-        Path | None, typer.Option(help="Write the findings here (CSV, JSON or Parquet).")
-    ] = None,
+    table: Annotated[Path | None, typer.Option(help="Write the findings here (CSV, JSON or Parquet).")] = None,
 ) -> None:
     """What a careful analyst would look at first. Exit status 0: fine, 1: warnings, 2: errors."""
     from windcast.configs import settings
@@ -131,9 +119,7 @@ def data_check(
 @app.command()
 def backtest(
     overrides: Overrides = None,
-    out: Annotated[
-        Path | None, typer.Option(help="Folder of the run; a fresh one below runs/ if not given.")
-    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the run; a fresh one below runs/ if not given.")] = None,
 ) -> None:
     """Rolling-origin backtest of the model against the reference models, with a report."""
     from windcast.configs import settings
@@ -141,15 +127,11 @@ def backtest(
     from windcast.workflows import jobs
 
     chosen = settings(overrides or [])
-    folder = out or runs.fresh_folder(
-        Path("runs"), f"{chosen.document['data']['source']}-{chosen.model_name}"
-    )
+    folder = out or runs.fresh_folder(Path("runs"), f"{chosen.document['data']['source']}-{chosen.model_name}")
     with _progress("Backtest") as on_progress:
         run = jobs.run_backtest(chosen, folder, command=_command(), on_progress=on_progress)
     _leaderboard(run.backtest)
-    _say(
-        f"\nReport: [bold]{folder / 'report.html'}[/bold]   again, to the same numbers: windcast reproduce {folder}"
-    )
+    _say(f"\nReport: [bold]{folder / 'report.html'}[/bold]   again, to the same numbers: windcast reproduce {folder}")
 
 
 @app.command()
@@ -172,16 +154,10 @@ def train(
 def forecast(
     bundle: Annotated[Path, typer.Argument(help="Folder that `windcast train` wrote.")],
     farm: Annotated[Path | None, typer.Option(help="Description of your files (farm.yaml).")] = None,
-    power: Annotated[
-        Path | None, typer.Option(help="Power file in place of the one in the description.")
-    ] = None,
-    weather: Annotated[
-        Path | None, typer.Option(help="Weather file in place of the one in the description.")
-    ] = None,
+    power: Annotated[Path | None, typer.Option(help="Power file in place of the one in the description.")] = None,
+    weather: Annotated[Path | None, typer.Option(help="Weather file in place of the one in the description.")] = None,
     issue_time: Annotated[str | None, typer.Option(help="UTC; the last known power if not given.")] = None,
-    out: Annotated[Path, typer.Option(help="Table to write: .csv, .parquet or .json.")] = Path(
-        "forecast.csv"
-    ),
+    out: Annotated[Path, typer.Option(help="Table to write: .csv, .parquet or .json.")] = Path("forecast.csv"),
     plot: Annotated[Path | None, typer.Option(help="Fan chart to write: .png, .svg or .pdf.")] = None,
     all_levels: Annotated[bool, typer.Option("--all-levels", help="Every quantile, not only five.")] = False,
 ) -> None:
@@ -197,9 +173,7 @@ def forecast(
         source = {"source": "files", "config": str(farm)}
     if power is not None or weather is not None:
         if source.get("source") != "files":
-            raise ConfigError(
-                "--power and --weather go with a bundle trained on files, or with --farm farm.yaml."
-            )
+            raise ConfigError("--power and --weather go with a bundle trained on files, or with --farm farm.yaml.")
         source |= {"power": power and str(power), "weather": weather and str(weather)}
     data = Settings({"data": source}).farm()
     result, issue = jobs.forecast(opened, data, _utc(issue_time))
@@ -210,9 +184,8 @@ def forecast(
     _say(f"Forecast issued {issue:%Y-%m-%d %H:%M} UTC: [bold]{out}[/bold]" + (f", {plot}" if plot else ""))
     for rung in sorted(set(result.rung.ravel().tolist())):
         if rung:
-            _say(
-                f"[yellow]note[/yellow]: {int((result.rung == rung).sum())} of {result.rung.size} leads: {Rung(rung).sentence}."
-            )
+            leads = f"{int((result.rung == rung).sum())} of {result.rung.size} leads"
+            _say(f"[yellow]note[/yellow]: {leads}: {Rung(rung).sentence}.")
     if result.reanalysis:
         _say("[yellow]note[/yellow]: the weather is reanalysis, which no live forecast has.")
 
@@ -223,9 +196,7 @@ def compare(
     other: Annotated[
         Path | None, typer.Argument(help="Another run of the same issue times; default: the same.")
     ] = None,
-    models: Annotated[
-        str | None, typer.Option(help="Two models, `first:second`; default: the last of each.")
-    ] = None,
+    models: Annotated[str | None, typer.Option(help="Two models, `first:second`; default: the last of each.")] = None,
 ) -> None:
     """Diebold-Mariano test between two models, by lead time, in one run or two."""
     from windcast.workflows import comparing
@@ -320,9 +291,7 @@ def _leaderboard(backtest: Any) -> None:
 
     _table(leaderboard(backtest), "Leaderboard (errors in % of capacity, best first)")
     if backtest.farm.weather_kind == "reanalysis":
-        _say(
-            "[yellow]note[/yellow]: the weather is reanalysis, made after the fact. Live forecasts will be worse."
-        )
+        _say("[yellow]note[/yellow]: the weather is reanalysis, made after the fact. Live forecasts will be worse.")
 
 
 def _table(frame: "pl.DataFrame", title: str) -> None:
@@ -331,13 +300,9 @@ def _table(frame: "pl.DataFrame", title: str) -> None:
 
     table = Table(title=title, title_justify="left")
     for name, dtype in frame.schema.items():
-        table.add_column(
-            name.replace("_", " "), justify="right" if dtype.is_numeric() else "left", overflow="fold"
-        )
+        table.add_column(name.replace("_", " "), justify="right" if dtype.is_numeric() else "left", overflow="fold")
     for row in frame.iter_rows():
-        table.add_row(
-            *("" if v is None else f"{v:.3f}" if isinstance(v, float) else _plain(str(v)) for v in row)
-        )
+        table.add_row(*("" if v is None else f"{v:.3f}" if isinstance(v, float) else _plain(str(v)) for v in row))
     Console().print(table)
 
 
@@ -357,9 +322,7 @@ def _plot(forecast: Any, farm: "FarmData", path: Path) -> None:
     from windcast.workflows.jobs import recent_power
 
     times, power = recent_power(farm, forecast)
-    chart = fan_chart(
-        forecast, 0, past_times=times, past_power=power, title=farm.name, interval=farm.interval
-    )
+    chart = fan_chart(forecast, 0, past_times=times, past_power=power, title=farm.name, interval=farm.interval)
     _save_figure(chart, path)
 
 

@@ -21,7 +21,7 @@ FINE = 6  # made every 10 minutes
 
 @lru_cache(maxsize=8)
 def clean_farm(*, days: int = 400, minutes: int = 60, seed: int = 0) -> FarmData:
-    """Power is the mean over the step that ends at its stamp; weather holds at its stamp, known 60 h before."""
+    """Power is the mean over the step that ends at its stamp; weather, 60 h ahead, holds at its stamp."""
     rng = np.random.default_rng(seed)
     hours = days * 24 + 1
     fine = np.linspace(0, hours - 1, (hours - 1) * FINE + 1)

@@ -82,9 +82,7 @@ def test_the_value_of_lead_k_was_known_k_hours_before_its_valid_time(tmp_path: P
 
 
 @pytest.mark.parametrize(("unit", "minutes"), [("hours", 60), ("minutes", 1), ("steps", 10)])
-def test_leads_count_hours_minutes_or_steps_as_the_mapping_says(
-    tmp_path: Path, unit: str, minutes: int
-) -> None:
+def test_leads_count_hours_minutes_or_steps_as_the_mapping_says(tmp_path: Path, unit: str, minutes: int) -> None:
     rows = [[*row, "5"] for row in power_rows(12, minutes=10)]
     write_csv(tmp_path / "power.csv", rows, ["time", "power", "Ws1"])
     farm = files.load(config=write_yaml(tmp_path, weather={**LEADS, "lead_unit": unit}))
@@ -139,13 +137,9 @@ def test_given_files_stand_in_for_those_of_the_mapping(tmp_path: Path) -> None:
 def test_parquet_with_typed_columns_is_read_as_it_is(tmp_path: Path) -> None:
     start = datetime(2020, 1, 1)
     naive = pl.datetime_range(start, start + timedelta(hours=5), "1h", eager=True)
-    frame = pl.DataFrame(
-        {"time": naive, "power": [1, 2, 3, None, 5, 6], "Ws1": [float("nan"), 1.0, 2, 3, 4, 5]}
-    )
+    frame = pl.DataFrame({"time": naive, "power": [1, 2, 3, None, 5, 6], "Ws1": [float("nan"), 1.0, 2, 3, 4, 5]})
     frame.write_parquet(tmp_path / "naive.parquet")
-    frame.with_columns(pl.col("time").dt.replace_time_zone("Asia/Tokyo")).write_parquet(
-        tmp_path / "aware.parquet"
-    )
+    frame.with_columns(pl.col("time").dt.replace_time_zone("Asia/Tokyo")).write_parquet(tmp_path / "aware.parquet")
     config = write_yaml(tmp_path, power=power(file="naive.parquet"), weather=LEADS, time_zone="Asia/Tokyo")
     naive_farm = files.load(config=config)
     aware_farm = files.load(config=config, power=tmp_path / "aware.parquet")
@@ -204,9 +198,7 @@ def test_local_time_through_both_clock_changes_is_one_line_in_utc(tmp_path: Path
 def test_the_repeated_hour_is_told_apart_within_each_weather_run(tmp_path: Path) -> None:
     write_csv(tmp_path / "power.csv", power_rows(48, "2020-10-24 00:00"))
     valid = copenhagen_hours("2020-10-24 20:00", 8)
-    runs = [
-        [issue, t, str(k)] for issue in ("2020-10-24 08:00", "2020-10-24 14:00") for k, t in enumerate(valid)
-    ]
+    runs = [[issue, t, str(k)] for issue in ("2020-10-24 08:00", "2020-10-24 14:00") for k, t in enumerate(valid)]
     write_csv(tmp_path / "weather.csv", runs, ["init", "valid", "ws"])
     weather = {
         "file": "weather.csv",
@@ -230,9 +222,7 @@ def test_the_repeated_hour_is_told_apart_within_each_weather_run(tmp_path: Path)
 @example(zone="Europe/Copenhagen", start=datetime(2020, 10, 24, 12), minutes=60, turned=True)
 @example(zone="Australia/Lord_Howe", start=datetime(2020, 4, 4, 0), minutes=30, turned=False)
 @settings(max_examples=40, deadline=None)
-def test_local_time_is_read_exactly_or_refused(
-    zone: str, start: datetime, minutes: int, turned: bool
-) -> None:
+def test_local_time_is_read_exactly_or_refused(zone: str, start: datetime, minutes: int, turned: bool) -> None:
     start = start.replace(minute=0, second=0, microsecond=0, tzinfo=UTC)
     stop = start + 100 * timedelta(minutes=minutes)
     true = pl.datetime_range(start, stop, timedelta(minutes=minutes), time_unit="us", eager=True)

@@ -136,6 +136,7 @@ def _zip() -> bytes:
         (b"time,a,power\n2020-01-01 00:00,1,5\n2020-01-01 01:00\n", "row 3 has 1 field, the header has 3"),
         (b'time,power\n2020-01-01 00:00,"1\n', "unclosed quote|cannot be read|row 2 has|row 3 has"),
         (b"\xff\xfet\x00i\x00m", "broken UTF-16"),
+        (b"time,power\r2020-01-01 00:00,1\r", "row 1 cannot be read"),
     ],
 )
 def test_what_is_no_table_is_called_by_its_name(tmp_path: Path, content: bytes, said: str) -> None:
@@ -273,9 +274,7 @@ def test_power_above_capacity_names_count_first_and_remedy(tmp_path: Path) -> No
     rows = power_rows()
     rows[3][1], rows[5][1] = "12.5", "10.05"
     message = refusal(tmp_path, rows)
-    assert (
-        "2 values above the capacity of 10 MW, the first 12.5 MW at 2020-01-01 03:00 UTC in row 5" in message
-    )
+    assert "2 values above the capacity of 10 MW, the first 12.5 MW at 2020-01-01 03:00 UTC in row 5" in message
     assert "capacity_mw" in message
 
 
@@ -365,9 +364,7 @@ def test_unsorted_rows_are_sorted_and_reported(tmp_path: Path) -> None:
     rows = power_rows()
     farm = load_rows(tmp_path, [*rows[:10], rows[11], rows[10], *rows[12:]])
     assert farm.power["power_mw"].equals(load_rows(tmp_path, rows).power["power_mw"])
-    assert farm.repairs == (
-        f"{tmp_path / 'power.csv'}: rows were not in time order (first at row 13); sorted.",
-    )
+    assert farm.repairs == (f"{tmp_path / 'power.csv'}: rows were not in time order (first at row 13); sorted.",)
 
 
 def test_stamps_off_the_grid_are_refused(tmp_path: Path) -> None:
@@ -389,9 +386,7 @@ def test_a_missing_or_unreadable_stamp_is_named_with_its_row(tmp_path: Path) -> 
     rows[3][0] = " "
     assert "1 missing time stamp, the first in row 5" in refusal(tmp_path, rows)
     rows[3][0] = "yesterday"
-    assert "1 stamp that cannot be read as %Y-%m-%d %H:%M, the first 'yesterday' in row 5" in refusal(
-        tmp_path, rows
-    )
+    assert "1 stamp that cannot be read as %Y-%m-%d %H:%M, the first 'yesterday' in row 5" in refusal(tmp_path, rows)
     assert "48 stamps that cannot be read in any known way" in refusal(
         tmp_path, power_rows(), power=power(time="power")
     )
@@ -428,10 +423,7 @@ def test_day_and_month_that_could_be_exchanged_are_asked_for(tmp_path: Path) -> 
 def test_an_hour_that_local_time_skips_is_refused(tmp_path: Path) -> None:
     rows = power_rows(24, "2020-03-29 00:00")
     message = refusal(tmp_path, rows, time_zone="Europe/Copenhagen")
-    assert (
-        "1 stamp in the hour that Europe/Copenhagen skips in spring, the first 2020-03-29 02:00 in row 4"
-        in message
-    )
+    assert "1 stamp in the hour that Europe/Copenhagen skips in spring, the first 2020-03-29 02:00 in row 4" in message
 
 
 def test_a_repeated_hour_that_stands_once_is_refused(tmp_path: Path) -> None:
@@ -450,9 +442,7 @@ def test_a_repeated_hour_in_unsorted_rows_is_refused(tmp_path: Path) -> None:
 # weather
 
 
-def weather_refusal(
-    folder: Path, weather: dict[str, Any], cells: list[str], names: list[str]
-) -> WindcastError:
+def weather_refusal(folder: Path, weather: dict[str, Any], cells: list[str], names: list[str]) -> WindcastError:
     write_csv(folder / "power.csv", [[*row, *cells] for row in power_rows(6)], ["time", "power", *names])
     with pytest.raises(WindcastError) as caught:
         files.load(config=write_yaml(folder, weather=weather))
@@ -477,9 +467,7 @@ def test_weather_in_its_own_file_must_name_its_time(tmp_path: Path) -> None:
     assert "weather.valid_time is not given" in str(error)
     write_csv(tmp_path / "power.csv", power_rows(6))
     with pytest.raises(ConfigError, match=r"availability\.time is not given"):
-        files.load(
-            config=write_yaml(tmp_path, availability={"file": "w.csv", "column": "ws", "unit": "percent"})
-        )
+        files.load(config=write_yaml(tmp_path, availability={"file": "w.csv", "column": "ws", "unit": "percent"}))
     with pytest.raises(ConfigError, match="no weather is mapped"):
         files.load(config=write_yaml(tmp_path), weather=tmp_path / "w.csv")
 
@@ -525,9 +513,7 @@ def test_weather_times_out_of_step_are_refused(tmp_path: Path) -> None:
     stamps[4] = "2020-01-01 04:20"
     write_csv(tmp_path / "w.csv", [[t, "5"] for t in stamps], ["time", "ws"])
     weather = {"file": "w.csv", "valid_time": "time", "kind": "reanalysis", "variables": speed(column="ws")}
-    with pytest.raises(
-        DataContractError, match=r"1 of 6 weather times are off the grid.* 04:20:00 UTC in row 6"
-    ):
+    with pytest.raises(DataContractError, match=r"1 of 6 weather times are off the grid.* 04:20:00 UTC in row 6"):
         files.load(config=write_yaml(tmp_path, weather=weather))
 
 

@@ -24,13 +24,11 @@ def test_klim_in_local_time_kw_and_decimal_commas_is_klim_again(tmp_path: Path) 
         for lead in (1, 2, 3)
         for column, name in (("Ws", "Speed"), ("Wd", "Richtung"), ("T", "Temp"))
     ]
-    table.select(
-        local.dt.strftime("%d.%m.%Y %H:%M").alias("Tid"), (pl.col("p") * 1e3).alias("P_kW"), *leads
-    ).write_csv(tmp_path / "klim.csv", separator=";", decimal_comma=True)
-    said = guess.init(tmp_path / "klim.csv", out=tmp_path / "farm.yaml")
-    assert any(
-        "5 springs" in s and "Confirm that time_zone is Europe/Copenhagen" in s for s in said.sentences
+    table.select(local.dt.strftime("%d.%m.%Y %H:%M").alias("Tid"), (pl.col("p") * 1e3).alias("P_kW"), *leads).write_csv(
+        tmp_path / "klim.csv", separator=";", decimal_comma=True
     )
+    said = guess.init(tmp_path / "klim.csv", out=tmp_path / "farm.yaml")
+    assert any("5 springs" in s and "Confirm that time_zone is Europe/Copenhagen" in s for s in said.sentences)
     farm = files.load(config=said.path)
     assert farm.capacity_mw == published_farm.capacity_mw
     assert farm.resolution == published_farm.resolution
@@ -111,9 +109,7 @@ def test_availability_is_seen_by_name_and_magnitude(tmp_path: Path) -> None:
     mapping, _ = guess.guess(tmp_path / "power.csv")
     assert mapping.availability is not None
     assert (mapping.availability.column, mapping.availability.unit) == ("availability", "percent")
-    write_csv(
-        tmp_path / "power.csv", [[*row, "0.97"] for row in power_rows()], ["time", "power", "availability"]
-    )
+    write_csv(tmp_path / "power.csv", [[*row, "0.97"] for row in power_rows()], ["time", "power", "availability"])
     again, _ = guess.guess(tmp_path / "power.csv")
     assert again.availability is not None
     assert again.availability.unit == "fraction"
@@ -256,9 +252,7 @@ def test_the_unit_of_power_follows_name_and_magnitude(name: str, top: float, uni
         ("ps", "pressure", 100_000.0, "Pa"),
     ],
 )
-def test_the_unit_of_weather_follows_name_and_magnitude(
-    name: str, quantity: str, value: float, unit: str
-) -> None:
+def test_the_unit_of_weather_follows_name_and_magnitude(name: str, quantity: str, value: float, unit: str) -> None:
     assert names.weather_unit(name, quantity, pl.Series([value]))[0] == unit
 
 

@@ -53,9 +53,7 @@ class Settings:
         levels = given.pop("levels")
         if isinstance(levels, int):
             levels = [round((k + 1) / (levels + 1), 6) for k in range(levels)]
-        return ForecastTask(
-            resolution=farm.resolution, capacity_mw=farm.capacity_mw, levels=tuple(levels), **given
-        )
+        return ForecastTask(resolution=farm.resolution, capacity_mw=farm.capacity_mw, levels=tuple(levels), **given)
 
     def forecaster(self) -> dict[str, Any]:
         """Configuration of the model with its calibration around it, for `models.base.build`."""
@@ -73,9 +71,7 @@ class Settings:
     def plan(self, farm: FarmData) -> Plan:
         given = self.document["backtest"]
         days = given["refit_every_days"]
-        start = _time(given["start"], "backtest.start") or _truncated(
-            farm.start + 0.75 * (farm.end - farm.start)
-        )
+        start = _time(given["start"], "backtest.start") or _truncated(farm.start + 0.75 * (farm.end - farm.start))
         return Plan(
             start=start,
             end=_time(given["end"], "backtest.end"),
@@ -99,9 +95,7 @@ def settings(overrides: Sequence[str] = ()) -> Settings:
         for override in overrides:
             key, found, value = override.partition("=")
             if not found:
-                raise ConfigError(
-                    f"'{override}' is not key=value. For example: data=klim model.num_leaves=31."
-                )
+                raise ConfigError(f"'{override}' is not key=value. For example: data=klim model.num_leaves=31.")
             if key in GROUPS and value not in _choices(key):
                 raise ConfigError(unknown_name(key, value, _choices(key)))
         base = _composed(chosen)
@@ -159,7 +153,7 @@ def _composed(overrides: list[str]) -> DictConfig:
 def _leaves(config: DictConfig, prefix: str = "") -> list[str]:
     names = []
     for key, value in config.items_ex(resolve=False):
-        name = f"{prefix}{key}"
+        name = f"{prefix}{key!s}"
         names += _leaves(value, f"{name}.") if isinstance(value, DictConfig) else [name]
     return names
 
@@ -170,9 +164,7 @@ def _time(value: Any, key: str) -> datetime | None:
     try:
         time = datetime.fromisoformat(str(value))
     except ValueError:
-        raise ConfigError(
-            f"{key} is '{value}'; give a UTC time such as 2015-07-01 or 2015-07-01T06:00."
-        ) from None
+        raise ConfigError(f"{key} is '{value}'; give a UTC time such as 2015-07-01 or 2015-07-01T06:00.") from None
     return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
 
 

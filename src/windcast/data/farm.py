@@ -64,9 +64,7 @@ class FarmData:
             )
         check = contracts.Checker(self.name, self.capacity_mw, self.resolution)
         object.__setattr__(self, "power", check.power(self.power))
-        object.__setattr__(
-            self, "weather", check.weather(self.weather, reanalysis=self.weather_kind == "reanalysis")
-        )
+        object.__setattr__(self, "weather", check.weather(self.weather, reanalysis=self.weather_kind == "reanalysis"))
         weather_resolution = check.weather_resolution(self.weather, self.weather_resolution)
         object.__setattr__(self, "weather_resolution", weather_resolution)
         if self.availability is not None:
@@ -95,17 +93,13 @@ class FarmData:
     def times(self) -> Times:
         """Every grid time from the first to the last power row [T], datetime64[us], UTC."""
         step = np.timedelta64(self.resolution, "us")
-        return np.arange(
-            np.datetime64(_naive(self.start), "us"), np.datetime64(_naive(self.end), "us") + step, step
-        )
+        return np.arange(np.datetime64(_naive(self.start), "us"), np.datetime64(_naive(self.end), "us") + step, step)
 
     @cached_property
     def checksum(self) -> str:
         """sha256 over every value that can reach a model, and over what they mean."""
         digest = hashlib.sha256()
-        digest.update(
-            f"{self.capacity_mw}|{self.resolution}|{self.weather_kind}|{self.power_delay}|".encode()
-        )
+        digest.update(f"{self.capacity_mw}|{self.resolution}|{self.weather_kind}|{self.power_delay}|".encode())
         digest.update(str(self.weather_resolution).encode())
         for table in (self.power, self.weather, self.availability, self.curtailment):
             if table is None:
@@ -125,9 +119,7 @@ class FarmData:
         """
         time = time if time.tzinfo else time.replace(tzinfo=UTC)
         power_known = (
-            pl.col("available_at")
-            if "available_at" in self.power.columns
-            else pl.col("time") + self.power_delay
+            pl.col("available_at") if "available_at" in self.power.columns else pl.col("time") + self.power_delay
         )
         keep_weather = pl.col("available_at").is_null() | (pl.col("available_at") <= time)
         cut = pl.col("time") <= time

@@ -71,9 +71,7 @@ def check(farm: FarmData) -> Report:
     if lags is not None:
         stamps = quality_weather.stamps(record, lags)
         findings += stamps
-        if all(
-            f.severity != "error" for f in stamps
-        ):  # else wind and power of different hours would be compared
+        if all(f.severity != "error" for f in stamps):  # else wind and power of different hours would be compared
             findings += [
                 *quality_curve.curtailment(record, held),
                 *quality_curve.outages(record),

@@ -21,8 +21,8 @@ LEAST_EXPLAINED = 0.4
 # Share of steps this far outside the 5 to 95 % band, of capacity: 0.3 to 1.1 % on the 13 real records.
 OUTSIDE = 0.2
 MUCH_OUTSIDE = 0.02
-# Within 1 % of capacity for 8 h, 15 % below the curve: neither Klim nor La Haute Borne ever, GEFCom2014 zone 10 often,
-# at the levels of a turbine missing. In 50 years of made-up clean farms weather errors do it for 6 and 7 h, 5 times.
+# Within 1 % of capacity for 8 h, 15 % below the curve: Klim and La Haute Borne never, GEFCom2014 zone 10 often.
+# In 50 years of made-up clean farms weather errors do it for up to 7 h, 5 times.
 PLATEAU_HOURS = 8.0
 PLATEAU_BAND = 0.01
 PLATEAU_BELOW = 0.15
@@ -47,12 +47,8 @@ JUMP_T = 5.0
 JUMP = 0.1
 
 TEACHES = "nothing by itself: the hours teach the model as they are. "
-OUTAGE_TABLE = (
-    TEACHES + "List those that are true in the availability table and they are left out of fitting."
-)
-CURTAILED_TABLE = (
-    TEACHES + "List those that are true in the curtailment table and they are left out of fitting."
-)
+OUTAGE_TABLE = TEACHES + "List those that are true in the availability table and they are left out of fitting."
+CURTAILED_TABLE = TEACHES + "List those that are true in the curtailment table and they are left out of fitting."
 
 
 def relation(record: Record) -> list[Finding]:

@@ -70,9 +70,7 @@ def _lanes(axes: Axes, report: Report) -> None:
     times = report.record.times
     first, last = _days(times[0]), _days(times[-1])
     for lane, finding in enumerate(report.findings):
-        axes.broken_barh(
-            _bars(finding, first, last), (lane - 0.35, 0.7), color=SHADES[finding.severity], linewidth=0
-        )
+        axes.broken_barh(_bars(finding, first, last), (lane - 0.35, 0.7), color=SHADES[finding.severity], linewidth=0)
     axes.set_yticks(
         range(len(report.findings)),
         [f"{f.check} ({f.severity[0].upper()})" for f in report.findings],
@@ -149,16 +147,12 @@ def _lags(axes: Axes, report: Report) -> None:
         if np.isfinite(lag.peak):
             near = np.abs(lag.hours) <= shown
             label = f"{name} (peak {lag.peak:+.1f} h)"
-            axes.plot(
-                lag.hours[near], lag.correlation[near], color="0.45", linestyle=line, linewidth=1, label=label
-            )
+            axes.plot(lag.hours[near], lag.correlation[near], color="0.45", linestyle=line, linewidth=1, label=label)
     near = np.abs(overall.hours) <= shown
     label = f"all (peak {overall.peak:+.2f} h)"
     axes.plot(overall.hours[near], overall.correlation[near], color="black", linewidth=1.8, label=label)
     axes.axvline(report.lags.expected, color="black", linewidth=0.7)
-    axes.annotate(
-        " expected", (report.lags.expected, 1), xycoords=("data", "axes fraction"), va="top", fontsize=7
-    )
+    axes.annotate(" expected", (report.lags.expected, 1), xycoords=("data", "axes fraction"), va="top", fontsize=7)
     axes.legend(loc="lower center", fontsize=7)
 
 

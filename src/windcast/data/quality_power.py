@@ -15,7 +15,7 @@ MUCH_MISSING = 0.05
 TOO_MUCH_MISSING = 0.5
 # a revision smaller than this share of capacity is rounding
 REVISED = 0.01
-# 11 of the 13 real records never hold a value between standstill and maximum for 6 h, two do so 2 and 3 times
+# 11 of the 13 real records never hold a value below their maximum for 6 h, two do so 2 and 3 times
 STUCK_HOURS = 6.0
 # Share of neighbours that agree: at most 0.1 % in the real records. Above this the values are written with so few
 # digits that a repetition tells nothing.
@@ -50,8 +50,7 @@ def steps(record: Record) -> list[Finding]:
             when="throughout",
             how_much=f"{percent(float(share or 0))} of the values are {usual} apart, the farm's resolution "
             f"is {record.farm.resolution}.",
-            action="nothing is resampled: the steps between are missing. Load the farm with a resolution "
-            f"of {usual}.",
+            action=f"nothing is resampled: the steps between are missing. Load the farm with a resolution of {usual}.",
         )
     ]
 
@@ -102,8 +101,7 @@ def versions(record: Record) -> list[Finding]:
             when=when_of(spans),
             how_much=f"{several.height:,} steps have {int(str(several['n'].max()))} or fewer versions; "
             f"{changed.height:,} were revised by more than {percent(REVISED)} of capacity.",
-            action="a window holds the newest version known at its issue time; a score holds the newest of "
-            "all.",
+            action="a window holds the newest version known at its issue time; a score holds the newest of all.",
             spans=spans,
         )
     ]
@@ -157,11 +155,7 @@ def stuck(record: Record, explained: Mask) -> list[Finding]:
         return []
     mask = np.zeros(len(power), bool)
     for first, last in zip(start, end, strict=True):
-        if (
-            last - first >= needed
-            and not explained[first:last].any()
-            and _wind_changes(record.expected[first:last])
-        ):
+        if last - first >= needed and not explained[first:last].any() and _wind_changes(record.expected[first:last]):
             mask[first:last] = True
     if not mask.any():
         return []
@@ -192,14 +186,9 @@ def capacity(record: Record) -> list[Finding]:
     highest, mean, full = float(known.max()), float(known.mean()), float((known >= FULL).mean())
     said = []
     if highest < LOW_MAXIMUM:
-        said.append(
-            f"power never exceeds {percent(highest)} of capacity: is the capacity too high, or the unit "
-            "wrong?"
-        )
+        said.append(f"power never exceeds {percent(highest)} of capacity: is the capacity too high, or the unit wrong?")
     if full >= OFTEN_FULL:
-        said.append(
-            f"power is at capacity in {percent(full)} of the steps: was it clipped, is the capacity too low?"
-        )
+        said.append(f"power is at capacity in {percent(full)} of the steps: was it clipped, is the capacity too low?")
     if not CAPACITY_FACTORS[0] <= mean <= CAPACITY_FACTORS[1]:
         said.append(f"the capacity factor is {mean:.2f}; wind farms have 0.1 to 0.6.")
     return [

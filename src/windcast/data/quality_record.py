@@ -150,9 +150,7 @@ class Record:
             weather_history=1,
         )
         stride = max(len(self.times) // ISSUE_TIMES, 1)
-        while (
-            np.gcd(stride, round(24 / self.step_hours)) > 1
-        ):  # else only some hours of the day would be looked at
+        while np.gcd(stride, round(24 / self.step_hours)) > 1:  # else only some hours of the day would be looked at
             stride += 1
         windows = build_windows(self.farm, task, self.times[:-horizon:stride])
         columns = [windows.variables.index(v) for v in variables]
@@ -227,9 +225,7 @@ def _on_grid(table: pl.DataFrame, key: str, column: str, times: Times) -> Array:
     rows = (table[key].to_physical().to_numpy() - times[0].astype(np.int64)) // _step(times)
     inside = (rows >= 0) & (rows < len(times))
     values = np.full(len(times), np.nan)
-    values[rows[inside]] = table[column].to_numpy()[
-        inside
-    ]  # sorted by available_at, so the newest is written last
+    values[rows[inside]] = table[column].to_numpy()[inside]  # sorted by available_at, so the newest is written last
     return values
 
 

@@ -39,9 +39,7 @@ def kind(record: Record) -> list[Finding]:
         how_much, action = "there is no weather.", "models use past power and the calendar alone."
     else:
         return []
-    return [
-        Finding(check="weather kind", severity="info", when="throughout", how_much=how_much, action=action)
-    ]
+    return [Finding(check="weather kind", severity="info", when="throughout", how_much=how_much, action=action)]
 
 
 def not_checked(record: Record) -> list[Finding]:
@@ -96,8 +94,7 @@ def gaps(record: Record) -> list[Finding]:
             when=when_of(spans),
             how_much=f"{percent(share)} of the steps ({missing.sum():,}) have no {record.wind_name} from "
             f"any run, the longest gap lasts {hours_of(spans['hours'].max())}.",
-            action="missing weather is NaN in the windows; a forecast uses what is left, and its bands "
-            "widen.",
+            action="missing weather is NaN in the windows; a forecast uses what is left, and its bands widen.",
             spans=spans,
         )
     ]
@@ -149,9 +146,7 @@ def _constant(record: Record, lags: Lags) -> list[Finding]:
     if abs(off) < max(LAG, LAG * record.step_hours) or abs(off) < LAG_ERRORS * lags.error:
         return []
     wrong = abs(off) >= WRONG_LAG
-    seasons = ", ".join(
-        f"{name} {lag.peak:+.1f}" for name, lag in lags.seasons.items() if np.isfinite(lag.peak)
-    )
+    seasons = ", ".join(f"{name} {lag.peak:+.1f}" for name, lag in lags.seasons.items() if np.isfinite(lag.peak))
     return [
         Finding(
             check="time stamps",
@@ -161,8 +156,7 @@ def _constant(record: Record, lags: Lags) -> list[Finding]:
             f"{'late' if off > 0 else 'early'}: power at t goes with the weather stamped t "
             f"{lags.overall.peak:+.1f} h, not {lags.expected:+.2g} "
             f"h{f' ({seasons})' if seasons else ''}.",
-            action=SHIFTS_NOTHING
-            + "start or end; a weather model may also be early or late by up to an hour.",
+            action=SHIFTS_NOTHING + "start or end; a weather model may also be early or late by up to an hour.",
         )
     ]
 

@@ -90,9 +90,7 @@ class Windows:
 
     def without_weather(self) -> "Windows":
         nothing, no_age = np.full_like(self.weather, np.nan), np.full_like(self.weather_age, np.nan)
-        return replace(
-            self, weather=nothing, weather_earlier=nothing, weather_age=no_age, weather_earlier_age=no_age
-        )
+        return replace(self, weather=nothing, weather_earlier=nothing, weather_age=no_age, weather_earlier_age=no_age)
 
     def with_earlier_run(self) -> "Windows":
         """As if the newest weather run had not arrived: for future hours the run before it is the newest."""
@@ -141,9 +139,7 @@ def build_windows(
 
     past = issues[:, None] + step * np.arange(1 - task.history, 1)
     ahead = issues[:, None] + step * np.arange(1, task.horizon + 1)
-    around = issues[:, None] + step * np.arange(
-        1 - task.weather_history, 1 + task.horizon + task.weather_lookahead
-    )
+    around = issues[:, None] + step * np.arange(1 - task.weather_history, 1 + task.horizon + task.weather_lookahead)
 
     power_table = _Versions.of_power(farm)
     power_mw = farm.power["power_mw"].to_numpy().astype(np.float32)
@@ -217,9 +213,7 @@ class _Versions:
         return np.where((row >= 0) & (row > self.first[steps]), row - 1, -1)
 
 
-def _weather_as_known(
-    farm: FarmData, times: NDArray[np.int64], issues: NDArray[np.int64]
-) -> dict[str, Floats]:
+def _weather_as_known(farm: FarmData, times: NDArray[np.int64], issues: NDArray[np.int64]) -> dict[str, Floats]:
     """The four weather arrays of Windows at `times` [B, W].
 
     Where weather comes on a coarser grid than power, or between its stamps, the two stamps around a time are

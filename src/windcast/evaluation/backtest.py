@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -41,9 +41,7 @@ class Plan:
             if getattr(self, name) <= timedelta(0):
                 raise ConfigError(f"backtest.{name} is {getattr(self, name)}; it must be positive.")
         if self.refit_every is not None and self.refit_every <= timedelta(0):
-            raise ConfigError(
-                f"backtest.refit_every is {self.refit_every}; it must be positive, or null for never."
-            )
+            raise ConfigError(f"backtest.refit_every is {self.refit_every}; it must be positive, or null for never.")
 
 
 @dataclass(frozen=True)
@@ -76,9 +74,7 @@ class Backtest:
         for name, forecast in self.forecasts.items():
             frame = forecast.to_frame(levels, interval=self.farm.interval)
             observed = pl.Series("observed_mw", self.observed.ravel()).fill_nan(None)
-            parts.append(
-                frame.insert_column(0, pl.Series("model", [name] * frame.height)).insert_column(4, observed)
-            )
+            parts.append(frame.insert_column(0, pl.Series("model", [name] * frame.height)).insert_column(4, observed))
         return pl.concat(parts)
 
     def write(self, file: Path, levels: tuple[float, ...] | None = None) -> None:
@@ -98,22 +94,18 @@ def folds(farm: FarmData, task: ForecastTask, plan: Plan) -> list[Fold]:
             f"{farm.name} has data from {farm.start:%Y-%m-%d} to {farm.end:%Y-%m-%d}: move backtest.start."
         )
     if plan.start <= farm.start:
-        raise TaskError(
-            f"backtest.start is {plan.start:%Y-%m-%d}, but {farm.name} begins {farm.start:%Y-%m-%d}."
-        )
+        raise TaskError(f"backtest.start is {plan.start:%Y-%m-%d}, but {farm.name} begins {farm.start:%Y-%m-%d}.")
     starts = [plan.start]
     while plan.refit_every is not None and starts[-1] + plan.refit_every <= last:
         starts.append(starts[-1] + plan.refit_every)
-    cuts = np.searchsorted(issues, np.array([_us(s) for s in starts[1:]], "datetime64[us]"))
+    cuts = np.searchsorted(issues, np.array([_us(s) for s in starts[1:]]).astype("datetime64[us]"))
     return [Fold(s, part) for s, part in zip(starts, np.split(issues, cuts), strict=True) if len(part)]
 
 
-def issue_times(
-    start: datetime, end: datetime, *, every: timedelta, offset: timedelta = timedelta(0)
-) -> Times:
+def issue_times(start: datetime, end: datetime, *, every: timedelta, offset: timedelta = timedelta(0)) -> Times:
     """Every midnight + offset + k × every, from start to end, both included."""
     step = np.timedelta64(every, "us")
-    origin = np.datetime64(_us(start), "D").astype("datetime64[us]") + np.timedelta64(offset, "us")
+    origin = _us(start).astype("datetime64[D]").astype("datetime64[us]") + np.timedelta64(offset, "us")
     times = np.arange(origin - step * 24, _us(end) + step, step)
     return times[(times >= _us(start)) & (times <= _us(end))]
 
@@ -124,9 +116,7 @@ def training_windows(farm: FarmData, task: ForecastTask, plan: Plan, until: date
     times = issue_times(start, until, every=plan.train_every, offset=plan.issue_offset)
     times = times[times < _us(until)]
     if not len(times):
-        raise TaskError(
-            f"no issue time before {until:%Y-%m-%d %H:%M} UTC to learn from. Move backtest.start."
-        )
+        raise TaskError(f"no issue time before {until:%Y-%m-%d %H:%M} UTC to learn from. Move backtest.start.")
     return build_windows(farm, task, times, truth_known_at=until)
 
 
@@ -177,4 +167,4 @@ def replay(forecaster: Forecaster, farm: FarmData, times: Times) -> Iterator[For
 
 
 def _us(time: datetime) -> np.datetime64:
-    return np.datetime64(time.replace(tzinfo=None), "us")
+    return np.datetime64(time.astimezone(UTC).replace(tzinfo=None).isoformat(), "us")

@@ -1,6 +1,5 @@
-"""Where a model fails: its CRPS by month and hour of day, and by forecast wind speed, and the worst in words."""
+"""Where a model fails: its CRPS by month and hour of day, and by forecast wind speed."""
 
-import calendar
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,6 +31,11 @@ class Failures:
     overall: float
     by_time: pl.DataFrame
     by_wind: pl.DataFrame
+
+    def worst_first(self, column: str) -> pl.DataFrame:
+        """Mean CRPS by month or by hour, all pairs weighing the same: the column, crps."""
+        mean = (pl.col("crps") * pl.col("n")).sum() / pl.col("n").sum()
+        return self.by_time.group_by(column).agg(mean.alias("crps")).sort("crps", column, descending=[True, False])
 
 
 def forecast_speed(windows: Windows) -> Floats:
@@ -66,35 +70,3 @@ def failures(forecast: Forecast, observed: Floats, speed_ms: Floats) -> Failures
             "speed_from", (pl.col("speed_from") + BIN_MS).alias("speed_to"), "n", "crps", enough=pl.col("n") >= least
         ),
     )
-
-
-def worst_in_words(found: Failures) -> str:
-    """The worst month, hour and wind speed, each against the overall CRPS; what does not vary is not mentioned."""
-    said = []
-    for column, name in (("month", _month), ("hour", _hour)):
-        table = _over(found.by_time, column)
-        if table.height > 1:
-            row = table.row(0, named=True)
-            said.append(f"{name(row[column])} ({row['crps']:.1f} %)")
-    judged = found.by_wind.filter("enough").sort("crps", descending=True)
-    if judged.height > 1:
-        row = judged.row(0, named=True)
-        said.append(f"forecast winds of {row['speed_from']:g}–{row['speed_to']:g} m/s ({row['crps']:.1f} %)")
-    if not said:
-        return "There is too little to compare: the backtest holds one month, hour and range of wind."
-    listed = said[0] if len(said) == 1 else ", ".join(said[:-1]) + " and " + said[-1]
-    return f"It fails most in {listed}, against a CRPS of {found.overall:.1f} % of capacity overall."
-
-
-def _over(table: pl.DataFrame, column: str) -> pl.DataFrame:
-    """Mean CRPS by month or by hour, worst first."""
-    mean = (pl.col("crps") * pl.col("n")).sum() / pl.col("n").sum()
-    return table.group_by(column).agg(mean.alias("crps")).sort("crps", column, descending=[True, False])
-
-
-def _month(month: int) -> str:
-    return str(calendar.month_name[month])
-
-
-def _hour(hour: int) -> str:
-    return f"the hour from {hour:02d}:00 UTC"

@@ -135,9 +135,7 @@ def chunks(forecast: Forecast) -> Iterator[slice]:
 
 def lead_minutes(task: ForecastTask) -> Array:
     """[H] minutes from the issue time to the end of each lead's interval."""
-    minutes: Array = np.arange(1, task.horizon + 1, dtype=np.float64) * (
-        task.resolution / timedelta(minutes=1)
-    )
+    minutes: Array = np.arange(1, task.horizon + 1, dtype=np.float64) * (task.resolution / timedelta(minutes=1))
     return minutes
 
 
@@ -166,7 +164,5 @@ def _means(losses: dict[str, Array], known: NDArray[np.bool_], *, axis: int | No
     """Count and mean over known pairs; nrmse is the root of its mean. NaN where none is known."""
     n = known.sum(axis=axis)
     with np.errstate(invalid="ignore"):
-        means: dict[str, Array] = {
-            name: np.where(known, loss, 0).sum(axis=axis) / n for name, loss in losses.items()
-        }
+        means: dict[str, Array] = {name: np.where(known, loss, 0).sum(axis=axis) / n for name, loss in losses.items()}
     return {"n": n} | means | {"nrmse": np.sqrt(means["nrmse"])}

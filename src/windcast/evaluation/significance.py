@@ -49,9 +49,7 @@ class Comparison:
     leads: pl.DataFrame
 
 
-def compare(
-    losses: ArrayLike, reference_losses: ArrayLike, *, issue_times: Times, resolution: timedelta
-) -> Comparison:
+def compare(losses: ArrayLike, reference_losses: ArrayLike, *, issue_times: Times, resolution: timedelta) -> Comparison:
     """Tests losses [B, H] (such as `crps`) against a reference's on the same pairs, by lead and overall.
 
     A pair that is NaN in either is left out of both. In the overall test an issue time is the mean over its

@@ -10,7 +10,7 @@ FILE = "arrays.npz"
 
 
 def save(folder: Path, **arrays: NDArray[Any]) -> None:
-    np.savez_compressed(folder / FILE, **arrays)
+    np.savez_compressed(folder / FILE, allow_pickle=False, **arrays)
 
 
 def load(folder: Path) -> dict[str, NDArray[Any]]:

@@ -162,7 +162,5 @@ def load(folder: Path) -> Forecaster:
         forecaster.usual_age = np.array(header["usual_age_hours"])
         forecaster._load(folder)
     except (OSError, KeyError, ValueError, TypeError) as error:
-        raise BundleError(
-            f"{folder}: not a readable forecaster ({error!r}). Train or copy the bundle again."
-        ) from None
+        raise BundleError(f"{folder}: not a readable forecaster ({error!r}). Train or copy the bundle again.") from None
     return forecaster

@@ -50,7 +50,7 @@ class LevelMap:
     """The calibrator's memory.
 
     inner [H, Q]: the inner model's level that stands for each of the task's levels.
-    pending: inner quantiles [H, Q + 2] by issue time (µs), NaN where they stood on missing inputs, until their truth is in.
+    pending: inner quantiles [H, Q + 2] by issue time (µs) until their truth is in, NaN where inputs were missing.
     seen: times (µs) whose power has been absorbed; both forget what is older than the windows reach.
     """
 
@@ -104,7 +104,7 @@ class Calibrated(Forecaster):
         return self._walk_from(self.model.predict(windows), windows)
 
     def _walk_from(self, inner: Forecast, windows: Windows) -> tuple[Array, LevelMap]:
-        """Calibrated quantiles [B, H, Q] and the memory after them: truth first, then the forecast, in order of time."""
+        """Calibrated quantiles [B, H, Q] and the memory after them: first the truth, then the forecast, in time."""
         task, rate, state = self.task, self.config.rate, self.state.copy()
         levels = np.array(task.levels)
         scale = np.concatenate([[0.0], levels, [1.0]])

@@ -1,4 +1,4 @@
-"""Climatology: the quantiles of all power known so far, the same for every hour. What a forecast must beat to be one."""
+"""Climatology: the quantiles of all power known so far, the same for every hour. What a forecast must beat."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -17,7 +17,7 @@ from windcast.models import trees, wind
 Floats = NDArray[np.float32]
 
 REACH = 6  # hours before and after the target that the wind is looked at
-MOST_CURVE_ROWS = 40_000
+LEAST_CURVE_ROWS, MOST_CURVE_ROWS = 500, 40_000
 
 
 class Features:
@@ -30,9 +30,11 @@ class Features:
         weather = _curve_inputs(windows.weather[:, windows.future], windows)
         target = np.where(windows.free, windows.target, np.nan).ravel() / np.float32(capacity)
         weather = weather.reshape(len(target), weather.shape[-1])
-        known = np.flatnonzero(np.isfinite(target) & np.isfinite(weather[:, 0])) if weather.shape[1] else []
         self.curve = None
-        if len(known) >= 500:
+        if not weather.shape[1]:
+            return self
+        known = np.flatnonzero(np.isfinite(target) & np.isfinite(weather[:, 0]))
+        if len(known) >= LEAST_CURVE_ROWS:
             if len(known) > MOST_CURVE_ROWS:
                 known = np.random.default_rng(seed).choice(known, MOST_CURVE_ROWS, replace=False)
             rising = [1] + [0] * (weather.shape[1] - 1)  # power does not fall with the mean wind speed
@@ -44,9 +46,7 @@ class Features:
                 "max_bin": 127,
                 "monotone_constraints": rising,
             }
-            self.curve = trees.grow(
-                weather[known], target[known], settings, rounds=80, seed=seed, threads=threads
-            )
+            self.curve = trees.grow(weather[known], target[known], settings, rounds=80, seed=seed, threads=threads)
         return self
 
     def columns(self, windows: Windows, leads: NDArray[np.integer], *, threads: int) -> dict[str, Floats]:
@@ -156,9 +156,7 @@ def _add_weather(columns: dict[str, Floats], windows: Windows, leads: NDArray[np
     for field in wind.fields(windows.variables):
         if not field.neighbour:
             columns[f"now_speed{field.suffix}"] = field.polar(padded[:, now])
-            columns[f"now_speed{field.suffix}_change3"] = field.polar(padded[:, now]) - field.polar(
-                padded[:, now - 3]
-            )
+            columns[f"now_speed{field.suffix}_change3"] = field.polar(padded[:, now]) - field.polar(padded[:, now - 3])
     for place, variable in enumerate(windows.variables):
         if variable.startswith("temperature"):
             columns[f"now_{variable}"] = padded[:, now, place]
@@ -182,9 +180,7 @@ def _add_curve(
     columns["revision_next"] = curve[:, now + 1] - earlier[:, now + 1]
 
 
-def _add_power(
-    columns: dict[str, Floats], windows: Windows, leads: NDArray[np.integer], curve: Floats
-) -> None:
+def _add_power(columns: dict[str, Floats], windows: Windows, leads: NDArray[np.integer], curve: Floats) -> None:
     """Recent power, its error against the curve, and that error carried to the target hour."""
     power = windows.power
     now = windows.task.weather_history - 1

@@ -56,9 +56,7 @@ class Forecast:
         task = windows.task
         expected = (len(windows), task.horizon, len(task.levels))
         if values.shape != expected or not np.isfinite(values).all():
-            raise TaskError(
-                f"quantiles have shape {values.shape} or gaps; finite values of {expected} are due."
-            )
+            raise TaskError(f"quantiles have shape {values.shape} or gaps; finite values of {expected} are due.")
         bounded = np.clip(np.sort(values.astype(np.float32), axis=-1), 0, np.float32(task.capacity_mw))
         return cls(
             task=task,
@@ -95,9 +93,7 @@ class Forecast:
         return self.quantile(0.5)
 
     def take(self, rows: NDArray[np.integer] | NDArray[np.bool_] | slice) -> "Forecast":
-        return replace(
-            self, issue_times=self.issue_times[rows], values=self.values[rows], rung=self.rung[rows]
-        )
+        return replace(self, issue_times=self.issue_times[rows], values=self.values[rows], rung=self.rung[rows])
 
     @classmethod
     def concatenate(cls, parts: "Sequence[Forecast]") -> "Forecast":
@@ -112,7 +108,7 @@ class Forecast:
         )
 
     def to_frame(self, levels: Sequence[float] | None = None, *, interval: Interval = "end") -> pl.DataFrame:
-        """One row an issue time and lead: issue_time, valid_time, lead_minutes, inputs, then a column `q…` a level in MW.
+        """One row an issue time and lead: issue_time, valid_time, lead_minutes, inputs, and `q…` in MW for each level.
 
         interval: whether valid_time marks the end or the start of the interval. lead_minutes always runs to its end.
         """
@@ -143,20 +139,12 @@ def rungs(windows: Windows, usual_age: NDArray[np.floating], *, recent: int = 3)
 
     Power is recent if one of the last `recent` steps is known; a task without history never misses it.
     """
-    future = windows.future
-    age = windows.weather_age[:, future]
-    weather = (
-        ~np.isnan(windows.weather[:, future]).all(axis=-1) if windows.variables else np.zeros(age.shape, bool)
-    )
-    no_weather_expected = not windows.variables
-    stale = weather & (age > usual_age + 1e-3)
-    history = windows.task.history
-    power = ~np.isnan(windows.power[:, -recent:]).all(axis=1) if history else np.ones(len(windows), bool)
-    has_power = np.broadcast_to(power[:, None], age.shape)
+    history, expects_weather = windows.task.history, bool(windows.variables)
+    weather = np.isfinite(windows.weather[:, windows.future]).any(axis=-1)
+    stale = weather & (windows.weather_age[:, windows.future] > usual_age + 1e-3)
+    power = np.isfinite(windows.power[:, -recent:]).any(axis=1)[:, None] | (not history)
     rung = np.where(stale, Rung.OLDER_RUN, Rung.FRESH)
-    rung = np.where(~weather & (not no_weather_expected), Rung.NO_WEATHER, rung)
-    rung = np.where(~has_power, Rung.NO_POWER, rung)
-    rung = np.where(~has_power & ~weather, Rung.NOTHING, rung)
-    if not history:
-        rung = np.where(~weather, Rung.NOTHING, rung)
-    return rung.astype(np.int8)
+    rung = np.where(~weather & expects_weather, Rung.NO_WEATHER, rung)
+    rung = np.where(~power, Rung.NO_POWER, rung)
+    nothing = ~weather & (~power | (expects_weather and not history))
+    return np.where(nothing, Rung.NOTHING, rung).astype(np.int8)

@@ -32,7 +32,7 @@ class ForestConfig:
     bagging_fraction: float = 0.7
     max_bin: int = 63
     max_rows: int = 40_000
-    missing_share: float = 0.05
+    missing_share: float = 0.03
     seed: int = 2
     threads: int = 0
 
@@ -131,7 +131,8 @@ class QuantileForest(Forecaster):
 
 def _bins(power_mw: NDArray[np.float32], capacity_mw: float) -> NDArray[np.int64]:
     """Bin 0 for no power, bin i for power in ((i − 1) / BINS, i / BINS] of capacity."""
-    return np.ceil(np.clip(power_mw / capacity_mw, 0, 1) * BINS - 1e-6).astype(np.int64)
+    bins: NDArray[np.int64] = np.ceil(np.clip(power_mw / capacity_mw, 0, 1) * BINS - 1e-6).astype(np.int64)
+    return bins
 
 
 def _group(booster: Any, leaf: NDArray[np.int32], bins: NDArray[np.int64]) -> Group:
@@ -139,9 +140,7 @@ def _group(booster: Any, leaf: NDArray[np.int32], bins: NDArray[np.int64]) -> Gr
     first_leaf = np.concatenate([[0], np.cumsum(sizes)[:-1]])
     rows = (leaf + first_leaf).ravel()
     columns = np.repeat(bins, leaf.shape[1])
-    counts = sparse.coo_array(
-        (np.ones(len(rows), np.float32), (rows, columns)), shape=(sizes.sum(), BINS + 1)
-    ).tocsr()
+    counts = sparse.coo_array((np.ones(len(rows), np.float32), (rows, columns)), shape=(sizes.sum(), BINS + 1)).tocsr()
     per_leaf = np.maximum(counts.sum(axis=1), 1)
     counts.data /= np.repeat(per_leaf, np.diff(counts.indptr)).astype(np.float32)
     return Group(booster, first_leaf, counts)

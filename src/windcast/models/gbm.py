@@ -24,16 +24,16 @@ class GBMConfig:
     threads: 0 for all cores.
     """
 
-    knots: tuple[float, ...] = (0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
-    rounds: int = 120
-    learning_rate: float = 0.08
+    knots: tuple[float, ...] = (0.01, 0.05, 0.15, 0.3, 0.5, 0.7, 0.85, 0.95, 0.99)
+    rounds: int = 100
+    learning_rate: float = 0.1
     num_leaves: int = 31
-    min_data_in_leaf: int = 60
+    min_data_in_leaf: int = 40
     feature_fraction: float = 0.5
     bagging_fraction: float = 0.7
-    max_bin: int = 127
+    max_bin: int = 63
     max_rows: int = 60_000
-    missing_share: float = 0.05
+    missing_share: float = 0.03
     seed: int = 1
     threads: int = 0
 
@@ -74,10 +74,7 @@ class GBM(Forecaster):
             rows = lesson(part, leads, self.features, threads=config.threads)
             data = trees.dataset(rows.inputs, rows.target, settings, config.threads)
             self.boosters.append(
-                [
-                    trees.boost(data, settings | {"alpha": knot}, rounds=config.rounds, **shared)
-                    for knot in config.knots
-                ]
+                [trees.boost(data, settings | {"alpha": knot}, rounds=config.rounds, **shared) for knot in config.knots]
             )
 
     def _predict(self, windows: Windows) -> Array:
@@ -87,9 +84,7 @@ class GBM(Forecaster):
             for rows in chunks(windows, leads):
                 part = windows.take(rows)
                 inputs = self.features.table(part, leads, threads=self.config.threads)
-                at_knots = np.stack(
-                    [trees.predict(b, inputs, self.config.threads) for b in boosters], axis=-1
-                )
+                at_knots = np.stack([trees.predict(b, inputs, self.config.threads) for b in boosters], axis=-1)
                 values = quantiles.between_levels(at_knots, knots, levels, capacity_mw=self.task.capacity_mw)
                 out[rows, leads - 1] = values.reshape(len(part), len(leads), len(levels))
         return out

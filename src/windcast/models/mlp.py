@@ -1,13 +1,15 @@
 """A small multi-quantile network in plain NumPy: all leads of a group and all knots in one pass, a few seeds averaged.
 
 It sees the same features as the trees, pulled together over the leads of a group, and predicts how far power moves away
-from a base: the last known power for the first hours, the power curve later. Trained on the pinball loss (smoothed where
-it bends) with Adam (Kingma & Ba 2015), decoupled weight decay, a cosine rate and noise on the inputs.
+from a base: the last known power for the first hours, the power curve later. Trained on the pinball loss (smoothed at its
+bend) with Adam (Kingma & Ba 2015), decoupled weight decay, a cosine rate and noise on the inputs.
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from statistics import NormalDist
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -83,9 +85,7 @@ class MLP(Forecaster):
     def _fit(self, windows: Windows) -> None:
         config = self.config
         self.features = Features().fit(windows, seed=config.seed, threads=0)
-        lessons = sample(
-            windows, most=config.max_issue_times, missing_share=config.missing_share, seed=config.seed
-        )
+        lessons = sample(windows, most=config.max_issue_times, missing_share=config.missing_share, seed=config.seed)
         target = np.where(lessons.free, lessons.target, np.nan)
         self.networks = []
         for leads in self._groups():
@@ -137,7 +137,7 @@ class MLP(Forecaster):
 
     def _save(self, folder: Path) -> None:
         self.features.save(folder)
-        stored = {}
+        stored: dict[str, NDArray[Any]] = {}
         for number, network in enumerate(self.networks):
             stored |= {
                 f"{number}.kept": network.kept,
@@ -166,11 +166,7 @@ class MLP(Forecaster):
 
 def _around(name: str) -> bool:
     """Whether a feature repeats at another hour what its neighbour lead already tells the network."""
-    return (
-        "_before" in name
-        or "_after" in name
-        or name.endswith(("-2", "+2", "_mean1", "_mean3", "_mean6", "_ramp"))
-    )
+    return "_before" in name or "_after" in name or name.endswith(("-2", "+2", "_mean1", "_mean3", "_mean6", "_ramp"))
 
 
 def standardise(inputs: Floats, kept: NDArray[np.int64], mean: Floats, spread: Floats) -> Floats:
@@ -192,10 +188,7 @@ def train(inputs: Floats, target: Floats, config: MLPConfig) -> Network:
     knots = np.array(config.knots, np.float32)
     sizes = [width, *config.hidden, target.shape[1] * len(knots)]
     seeds = config.seeds
-    weights = [
-        (rng.standard_normal((seeds, a, b)) * np.sqrt(2 / a)).astype(np.float32)
-        for a, b in zip(sizes, sizes[1:], strict=False)
-    ]
+    weights = [(rng.standard_normal((seeds, a, b)) * np.sqrt(2 / a)).astype(np.float32) for a, b in pairwise(sizes)]
     biases = [np.zeros((seeds, 1, b), np.float32) for b in sizes[1:]]
     weights[-1] *= np.float32(0.1)
     biases[-1][:] = np.tile([0.7 * NormalDist().inv_cdf(k) for k in config.knots], target.shape[1])
@@ -217,9 +210,7 @@ def train(inputs: Floats, target: Floats, config: MLPConfig) -> Network:
                 hidden = activations[-1] @ weight + bias
                 activations.append(np.maximum(hidden, SLOPE * hidden))
             out = activations[-1] @ weights[-1] + biases[-1]
-            slope = (
-                _pinball_slope(truth[rows] - out.reshape(seeds, batch, -1, len(knots)), knots) * known[rows]
-            )
+            slope = _pinball_slope(truth[rows] - out.reshape(seeds, batch, -1, len(knots)), knots) * known[rows]
             delta = slope.reshape(seeds, batch, -1) / np.float32(batch)
             gradients = _backward(delta, activations, weights)
             done += 1
@@ -229,7 +220,8 @@ def train(inputs: Floats, target: Floats, config: MLPConfig) -> Network:
 
 def _pinball_slope(error: Floats, knots: Floats) -> Floats:
     """Derivative of the pinball loss by the forecast, with the bend at no error rounded off."""
-    return np.clip(np.float32(0.5) - error / (2 * SMOOTH), 0, 1) - knots
+    slope: Floats = np.clip(np.float32(0.5) - error / (2 * SMOOTH), 0, 1) - knots
+    return slope
 
 
 def _backward(delta: Floats, activations: list[Floats], weights: list[Floats]) -> list[Floats]:
@@ -259,9 +251,7 @@ class _Adam:
         unbias = np.sqrt(1 - 0.999**self.steps) / (1 - 0.9**self.steps)
         rate = np.float32(self.config.learning_rate * cosine * unbias)
         keep = np.float32(1 - self.config.decay * cosine)
-        for parameter, first, second, gradient in zip(
-            self.parameters, self.first, self.second, gradients, strict=True
-        ):
+        for parameter, first, second, gradient in zip(self.parameters, self.first, self.second, gradients, strict=True):
             first += np.float32(0.1) * (gradient - first)
             second += np.float32(0.001) * (gradient * gradient - second)
             parameter -= rate * first / (np.sqrt(second) + np.float32(1e-7))

@@ -30,9 +30,7 @@ class Persistence(Forecaster):
         levels = np.array(self.task.levels)
         last = last_power(windows)
         target = np.where(windows.free, windows.target, np.nan)
-        self.by_lead = [
-            ConditionalQuantiles.fit(last, target[:, h], levels) for h in range(self.task.horizon)
-        ]
+        self.by_lead = [ConditionalQuantiles.fit(last, target[:, h], levels) for h in range(self.task.horizon)]
         self.fallback = Climatology().fit(windows)
 
     def _predict(self, windows: Windows) -> Array:

@@ -1,4 +1,4 @@
-"""Power curve: the distribution of power given the forecast wind speed, one a lead, so it holds the forecast's error."""
+"""Power curve: the distribution of power given the forecast wind speed, one a lead: it holds the forecast's error."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ class PowerCurveConfig:
 
 
 class PowerCurve(Forecaster):
-    """Fitted, not the manufacturer's: what this farm made of the wind that was forecast. Climatology without weather."""
+    """Fitted, not the manufacturer's: what this farm made of the wind forecast. Climatology without weather."""
 
     name = "power_curve"
     Config = PowerCurveConfig
@@ -31,9 +31,7 @@ class PowerCurve(Forecaster):
         levels = np.array(self.task.levels)
         speed = self._speed(windows)
         target = np.where(windows.free, windows.target, np.nan)
-        self.by_lead = [
-            ConditionalQuantiles.fit(speed[:, h], target[:, h], levels) for h in range(self.task.horizon)
-        ]
+        self.by_lead = [ConditionalQuantiles.fit(speed[:, h], target[:, h], levels) for h in range(self.task.horizon)]
         self.fallback = Climatology().fit(windows)
 
     def _predict(self, windows: Windows) -> Array:

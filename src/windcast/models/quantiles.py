@@ -15,12 +15,11 @@ def with_ends(values: Floats, levels: Floats, *, capacity_mw: float) -> NDArray[
     last = (values[..., -1] - values[..., -2]) / (levels[-1] - levels[-2])
     low = np.maximum(values[..., 0] - first * levels[0], 0)
     high = np.minimum(values[..., -1] + last * (1 - levels[-1]), capacity_mw)
-    return np.concatenate([low[..., None], values, high[..., None]], axis=-1).astype(np.float32)
+    ends: NDArray[np.float32] = np.concatenate([low[..., None], values, high[..., None]], axis=-1).astype(np.float32)
+    return ends
 
 
-def between_levels(
-    values: Floats, knots: Floats, levels: Floats, *, capacity_mw: float
-) -> NDArray[np.float32]:
+def between_levels(values: Floats, knots: Floats, levels: Floats, *, capacity_mw: float) -> NDArray[np.float32]:
     """Quantiles […, Q] at `levels` from those […, K] at `knots`, in any order; linear in the level, see `with_ends`."""
     ordered = np.clip(np.sort(values, axis=-1), 0, capacity_mw)
     full = with_ends(ordered, knots, capacity_mw=capacity_mw)
@@ -70,8 +69,8 @@ def of_distribution(edges: Floats, levels: Floats) -> NDArray[np.float32]:
     low = np.take_along_axis(edges, left, axis=-1)
     high = np.take_along_axis(edges, right, axis=-1)
     share = np.clip((levels - low) / np.maximum(high - low, 1e-12), 0, 1)
-    values = np.where(right == 0, 0.0, left + share) / last
-    return values.astype(np.float32)
+    values: NDArray[np.float32] = (np.where(right == 0, 0.0, left + share) / last).astype(np.float32)
+    return values
 
 
 def _interpolate_rows(grid: Floats, values: Floats, wanted: Floats) -> NDArray[np.float32]:
@@ -85,4 +84,5 @@ def _interpolate_rows(grid: Floats, values: Floats, wanted: Floats) -> NDArray[n
     share = np.clip((wanted - low) / np.maximum(high - low, 1e-12), 0, 1)
     bottom, top = (np.take_along_axis(flat, right - shift, axis=-1) for shift in (1, 0))
     mixed = bottom + share * (top - bottom)
-    return mixed.reshape(*values.shape[:-1], len(wanted)).astype(np.float32)
+    out: NDArray[np.float32] = mixed.reshape(*values.shape[:-1], len(wanted)).astype(np.float32)
+    return out

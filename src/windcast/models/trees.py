@@ -24,13 +24,9 @@ def boost(data: Any, settings: dict[str, Any], *, rounds: int, seed: int, thread
     return lgb.train(COMMON | {"num_threads": threads, "seed": seed} | settings, data, num_boost_round=rounds)
 
 
-def grow(
-    inputs: Floats, target: Floats, settings: dict[str, Any], *, rounds: int, seed: int, threads: int
-) -> Any:
+def grow(inputs: Floats, target: Floats, settings: dict[str, Any], *, rounds: int, seed: int, threads: int) -> Any:
     """A fitted booster. inputs [N, F], target [N]."""
-    return boost(
-        dataset(inputs, target, settings, threads), settings, rounds=rounds, seed=seed, threads=threads
-    )
+    return boost(dataset(inputs, target, settings, threads), settings, rounds=rounds, seed=seed, threads=threads)
 
 
 def predict(booster: Any, inputs: Floats, threads: int) -> NDArray[np.float32]:

@@ -109,16 +109,12 @@ def open_bundle(folder: Path) -> Bundle:
     """The bundle in `folder`. Raises BundleError, saying why, if it is absent, newer, incomplete or altered."""
     file = folder / MANIFEST
     if not file.is_file():
-        raise BundleError(
-            f"{folder}: no bundle there ({MANIFEST} is missing). Train one with `windcast train`."
-        )
+        raise BundleError(f"{folder}: no bundle there ({MANIFEST} is missing). Train one with `windcast train`.")
     try:
         manifest = json.loads(file.read_text())
         form, listed = int(manifest["format"]), dict(manifest["files"])
     except (ValueError, KeyError, TypeError) as error:
-        raise BundleError(
-            f"{file}: not a readable manifest ({error!r}). Copy or train the bundle again."
-        ) from None
+        raise BundleError(f"{file}: not a readable manifest ({error!r}). Copy or train the bundle again.") from None
     if form != FORMAT:
         raise BundleError(
             f"{folder}: bundle format {form}, but windcast {version('windcast')} reads format {FORMAT}. "
@@ -127,15 +123,11 @@ def open_bundle(folder: Path) -> Bundle:
     present = {str(f.relative_to(folder)) for f in folder.rglob("*") if f.is_file()} - {MANIFEST}
     for name in sorted(set(listed) | present):
         if name not in listed:
-            raise BundleError(
-                f"{folder}: file {name} is not in the manifest. Remove it or train the bundle again."
-            )
+            raise BundleError(f"{folder}: file {name} is not in the manifest. Remove it or train the bundle again.")
         if name not in present:
             raise BundleError(f"{folder}: file {name} is missing. Copy or train the bundle again.")
         if sha256(folder / name) != listed[name]:
-            raise BundleError(
-                f"{folder}: file {name} was changed since training. Copy or train the bundle again."
-            )
+            raise BundleError(f"{folder}: file {name} was changed since training. Copy or train the bundle again.")
     return Bundle(folder, manifest, load(folder / "model"))
 
 

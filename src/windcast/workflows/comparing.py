@@ -24,9 +24,7 @@ def compare_runs(first: Path, second: Path, models: str | None = None) -> tuple[
         one.forecasts[names[0]].issue_times, other.forecasts[names[1]].issue_times, return_indices=True
     )
     if not len(shared) or one.task.horizon != other.task.horizon or one.farm.checksum != other.farm.checksum:
-        raise ConfigError(
-            f"{first} and {second} share no issue times, horizon or data. Backtest both the same way."
-        )
+        raise ConfigError(f"{first} and {second} share no issue times, horizon or data. Backtest both the same way.")
     losses = crps(one.forecasts[names[0]].take(rows), one.observed[rows])
     reference = crps(other.forecasts[names[1]].take(other_rows), other.observed[other_rows])
     result = compare(losses, reference, issue_times=shared, resolution=one.task.resolution)

@@ -91,9 +91,7 @@ def train(
     return bundles.open_bundle(folder)
 
 
-def forecast(
-    bundle: bundles.Bundle, farm: FarmData, issue_time: datetime | None = None
-) -> tuple[Forecast, datetime]:
+def forecast(bundle: bundles.Bundle, farm: FarmData, issue_time: datetime | None = None) -> tuple[Forecast, datetime]:
     """The forecast of one issue time (default: the last at which power is known), and that time.
 
     Online calibration first catches up: forecasts are made for the issue times since training that the files cover,

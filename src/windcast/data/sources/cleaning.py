@@ -40,9 +40,7 @@ def rows_once(frame: pl.DataFrame, table: Table, keys: Sequence[str], repairs: l
         )
     if dropped:
         gone = frame.join(once, on="row", how="anti")["row"][0]
-        repairs.append(
-            f"{table.path}: {counted(dropped, 'repeated identical row')} dropped (first row {gone})."
-        )
+        repairs.append(f"{table.path}: {counted(dropped, 'repeated identical row')} dropped (first row {gone}).")
     if len(keys) == 1:
         back = once[keys[0]].diff().dt.total_microseconds() < 0
         if back.any():
@@ -83,8 +81,7 @@ def resolution_of(times: pl.Series, stated_minutes: float | None, table: Table) 
         return stated
     if step is None:
         raise DataContractError(
-            f"{table.path}: one time is too few to see the resolution. Set resolution: in minutes in the "
-            "mapping."
+            f"{table.path}: one time is too few to see the resolution. Set resolution: in minutes in the mapping."
         )
     if timedelta(days=1) % step:
         raise DataContractError(
@@ -161,9 +158,7 @@ def within_capacity(
         first = worst.row(0, named=True)
         place = f"{first['power_mw']:g} MW at {first['time']:%Y-%m-%d %H:%M} UTC in row {first['row']}"
         if not tolerable:
-            raise DataContractError(
-                f"{table.path}: column '{column}' has {count} {what}, the first {place}. {remedy}"
-            )
+            raise DataContractError(f"{table.path}: column '{column}' has {count} {what}, the first {place}. {remedy}")
         end = f"capacity ({capacity_mw:g} MW)" if first["power_mw"] > 0 else "0 (standby consumption)"
         repairs.append(f"{table.path}: column '{column}': {count} set to {end}, the first {place}.")
     return frame.with_columns(pl.col("power_mw").clip(0.0, capacity_mw))

@@ -77,9 +77,7 @@ def icing(
     if not names:
         known = ", ".join(farm.variables) or "no weather"
         raise ConfigError(f"fault 'icing' needs a temperature in the weather; {farm.name} has {known}.")
-    latest = farm.weather.group_by("valid_time", maintain_order=True).agg(
-        pl.col(names[0]).last().alias("kelvin")
-    )
+    latest = farm.weather.group_by("valid_time", maintain_order=True).agg(pl.col(names[0]).last().alias("kelvin"))
     kelvin = farm.power.join_asof(latest.sort("valid_time"), left_on="time", right_on="valid_time")["kelvin"]
     iced = (kelvin < below_kelvin).fill_null(False)
     lessened = pl.when(_within("icing", "time", start, end) & iced).then(pl.col("power_mw") * (1 - loss))
@@ -121,9 +119,7 @@ def missing_runs(
     runs = farm.weather.filter(within)["available_at"].unique().sort()
     drawn = np.random.default_rng(seed).permutation(len(runs))[: round(share * len(runs))]
     lost = runs[np.sort(drawn)]
-    return replace(
-        farm, weather=farm.weather.filter(~pl.col("available_at").is_in(lost.implode(), nulls_equal=True))
-    )
+    return replace(farm, weather=farm.weather.filter(~pl.col("available_at").is_in(lost.implode(), nulls_equal=True)))
 
 
 FAULTS: dict[str, Callable[..., FarmData]] = {
@@ -145,15 +141,11 @@ def _with_power(farm: FarmData, power_mw: pl.Expr) -> FarmData:
     return replace(farm, power=farm.power.with_columns(power_mw.alias("power_mw")))
 
 
-def _with_moved(
-    fault: str, farm: FarmData, column: str, hours: float, start: Moment, end: Moment
-) -> FarmData:
+def _with_moved(fault: str, farm: FarmData, column: str, hours: float, start: Moment, end: Moment) -> FarmData:
     moved = pl.when(_within(fault, "available_at", start, end)).then(pl.col(column) + timedelta(hours=hours))
     weather = farm.weather.with_columns(moved.otherwise(pl.col(column)).alias(column))
     # a run delayed onto the arrival of the next one is never the newest
-    return replace(
-        farm, weather=weather.unique(["valid_time", "available_at"], keep="last", maintain_order=True)
-    )
+    return replace(farm, weather=weather.unique(["valid_time", "available_at"], keep="last", maintain_order=True))
 
 
 def _within(fault: str, column: str, start: Moment, end: Moment) -> pl.Expr:
@@ -165,9 +157,7 @@ def _within(fault: str, column: str, start: Moment, end: Moment) -> pl.Expr:
 def _span(fault: str, start: datetime | str, end: datetime | str) -> tuple[datetime, datetime]:
     first, last = _moment(fault, "start", start), _moment(fault, "end", end)
     if first >= last:
-        raise ConfigError(
-            f"fault '{fault}': start {first:%Y-%m-%d %H:%M} is not before {last:%Y-%m-%d %H:%M}."
-        )
+        raise ConfigError(f"fault '{fault}': start {first:%Y-%m-%d %H:%M} is not before {last:%Y-%m-%d %H:%M}.")
     return first, last
 
 
@@ -175,9 +165,7 @@ def _moment(fault: str, key: str, value: datetime | str) -> datetime:
     try:
         time = datetime.fromisoformat(value) if isinstance(value, str) else value
     except ValueError:
-        raise ConfigError(
-            f"fault '{fault}': {key} is '{value}'; write a time such as 2020-03-01T06:00."
-        ) from None
+        raise ConfigError(f"fault '{fault}': {key} is '{value}'; write a time such as 2020-03-01T06:00.") from None
     return time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)
 
 

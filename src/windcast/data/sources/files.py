@@ -39,9 +39,7 @@ def load(
     said = mapping.read(config)
     if weather is not None and said.weather is None:
         raise ConfigError(f"{config}: a weather file is given, but no weather is mapped. Add weather:.")
-    power_file = (
-        config.parent / Path(said.power.file).expanduser() if power is None else Path(power).expanduser()
-    )
+    power_file = config.parent / Path(said.power.file).expanduser() if power is None else Path(power).expanduser()
     weather_file = None if weather is None else Path(weather).expanduser()
     return _Loader(said, config, power_file, weather_file).farm()
 
@@ -67,6 +65,7 @@ class _Loader:
     weather_file: Path | None
     repairs: list[str] = field(default_factory=list)
     tables: dict[tuple[Path, str | None], Table] = field(default_factory=dict)
+    times: dict[tuple[Path, str, str, str | None], pl.Series] = field(default_factory=dict)
 
     def farm(self) -> FarmData:
         said = self.said
@@ -82,17 +81,13 @@ class _Loader:
             weather=weather,
             weather_kind="none" if said.weather is None else said.weather.kind,
             availability=self._series(said.availability, "availability", "availability", 1.0, resolution),
-            curtailment=self._series(
-                said.curtailment, "curtailment", "curtailed_mw", said.capacity_mw, resolution
-            ),
+            curtailment=self._series(said.curtailment, "curtailment", "curtailed_mw", said.capacity_mw, resolution),
             interval=said.interval,
             power_delay=timedelta(minutes=said.power_delay_minutes),
             repairs=tuple(dict.fromkeys(self.repairs)),
         )
 
-    def _place(
-        self, section: SeriesMapping | WeatherMapping, time: str | None, file: Path | None = None
-    ) -> _Place:
+    def _place(self, section: SeriesMapping | WeatherMapping, time: str | None, file: Path | None = None) -> _Place:
         """Where a section's columns stand. In the power's own file, what it leaves open the power section
         says."""
         power = self.said.power
@@ -116,16 +111,24 @@ class _Loader:
         found = values.numbers(place.table, column, decimal=place.decimal, missing=place.missing)
         return values.without_sentinels(place.table, column, found, self.repairs)
 
+    def _times(self, place: _Place, column: str, zone: str | None, within: pl.Series | None = None) -> pl.Series:
+        """A time column in UTC. One without `within` is read once, however many sections name it."""
+        zone = zone or self.said.time_zone
+        if within is not None:
+            return stamps.utc(place.table, column, zone=zone, pattern=place.format, within=within)
+        key = (place.table.path, column, zone, place.format)
+        if key not in self.times:
+            self.times[key] = stamps.utc(place.table, column, zone=zone, pattern=place.format)
+        return self.times[key]
+
     def _measured(self, section: SeriesMapping, key: str) -> tuple[Table, pl.DataFrame]:
         """The table, and row, time (UTC, as labelled) and value, each time once."""
         place = self._place(section, section.time)
         table = place.table
         if place.time is None:
-            raise ConfigError(
-                f"{self.config}: {key}.time is not given. Name the time column of {table.path}."
-            )
+            raise ConfigError(f"{self.config}: {key}.time is not given. Name the time column of {table.path}.")
         time = table.need(place.time, f"{key}.time")
-        times = stamps.utc(table, time, zone=self.said.time_zone, pattern=place.format)
+        times = self._times(place, time, None)
         numbers = self._numbers(place, table.need(section.column, f"{key}.column"))
         frame = pl.DataFrame({"row": table.rows, "time": times, "value": numbers})
         return table, cleaning.rows_once(frame, table, ["time"], self.repairs)
@@ -168,17 +171,14 @@ class _Loader:
         place = self._place(section, section.valid_time, self.weather_file)
         table, valid_time = place.table, place.time
         if valid_time is None:
-            raise ConfigError(
-                f"{self.config}: weather.valid_time is not given. Name the time column of {table.path}."
-            )
+            raise ConfigError(f"{self.config}: weather.valid_time is not given. Name the time column of {table.path}.")
 
         def numbers(column: str, name: str) -> pl.Series:
             found = self._numbers(place, column)
             return values.weather_si(table, column, found, name, section.variables[name].unit)
 
         def times(column: str, key: str, within: pl.Series | None = None) -> pl.Series:
-            column, zone = table.need(column, f"weather.{key}"), section.time_zone or self.said.time_zone
-            return stamps.utc(table, column, zone=zone, pattern=place.format, within=within)
+            return self._times(place, table.need(column, f"weather.{key}"), section.time_zone, within)
 
         if any(v.pattern for v in section.variables.values()):
             frame = self._by_lead(section, table, times(valid_time, "valid_time"), numbers, resolution)
@@ -233,9 +233,7 @@ class _Loader:
         named = {f"{name} of lead {k}": series for (name, k), series in wide.items()}
         frame = pl.DataFrame({"row": table.rows, "valid_time": valid, **named})
         frame = cleaning.rows_once(frame, table, ["valid_time"], self.repairs)
-        unit = {"hours": timedelta(hours=1), "minutes": timedelta(minutes=1), "steps": resolution}[
-            section.lead_unit
-        ]
+        unit = {"hours": timedelta(hours=1), "minutes": timedelta(minutes=1), "steps": resolution}[section.lead_unit]
         empty = pl.lit(None, pl.Float64)
         return pl.concat(
             frame.select(
@@ -258,7 +256,5 @@ def _lead_columns(table: Table, name: str, pattern: str) -> dict[int, str]:
     if not fits:
         raise ConfigError(f"{key} fits no column. The columns are {', '.join(table.frame.columns)}.")
     if len({lead for lead, _ in fits}) < len(fits):
-        raise ConfigError(
-            f"{key} fits two columns of one lead time: {', '.join(c for _, c in fits)}. Rename one."
-        )
+        raise ConfigError(f"{key} fits two columns of one lead time: {', '.join(c for _, c in fits)}. Rename one.")
     return dict(fits)

@@ -48,9 +48,7 @@ def load(*, zone: int = 1, path: str | Path | None = None, other_zones: bool = T
     if other_zones:
         for other in ZONES:
             if other != zone:
-                weather = weather.join(
-                    _speed(table, other), left_on="valid_time", right_on="time", how="left"
-                )
+                weather = weather.join(_speed(table, other), left_on="valid_time", right_on="time", how="left")
     return FarmData(
         name=f"gefcom2014-{zone}",
         capacity_mw=1.0,
@@ -77,9 +75,7 @@ def task_span(task: int) -> tuple[datetime, datetime]:
 def _opening(time: pl.Expr) -> pl.Expr:
     """First midnight of the month an hour-ending stamp lies in."""
     opening = (time - timedelta(microseconds=1)).dt.truncate("1mo")
-    return (
-        pl.when(opening < task_span(1)[0]).then(pl.lit(datetime(2012, 1, 1, tzinfo=UTC))).otherwise(opening)
-    )
+    return pl.when(opening < task_span(1)[0]).then(pl.lit(datetime(2012, 1, 1, tzinfo=UTC))).otherwise(opening)
 
 
 def _closing(time: pl.Expr) -> pl.Expr:
@@ -89,6 +85,4 @@ def _closing(time: pl.Expr) -> pl.Expr:
 
 def _speed(table: pl.DataFrame, zone: int) -> pl.DataFrame:
     speed = (pl.col("u100") ** 2 + pl.col("v100") ** 2).sqrt().cast(pl.Float64)
-    return table.filter(pl.col("zone") == zone).select(
-        "time", speed.alias(f"wind_speed_100m_neighbour{zone}")
-    )
+    return table.filter(pl.col("zone") == zone).select("time", speed.alias(f"wind_speed_100m_neighbour{zone}"))

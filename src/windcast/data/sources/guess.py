@@ -176,17 +176,13 @@ def _availability(sheet: Sheet, said: list[str]) -> SeriesMapping | None:
         top = float(series.max())  # type: ignore[arg-type]
         if "avail" not in column.lower() or not (top <= 1 or 50 < top <= 100):
             continue
-        said.append(
-            f"{sheet.file}: availability is column '{column}', because of its name and values up to {top:g}."
-        )
+        said.append(f"{sheet.file}: availability is column '{column}', because of its name and values up to {top:g}.")
         return SeriesMapping(column=column, unit="fraction" if top <= 1 else "percent")
     return None
 
 
 def _weather(sheet: Sheet, time: str | None, said: list[str], *, own_file: bool) -> WeatherMapping | None:
-    families = {
-        p: leads for p, leads in names.lead_families(list(sheet.numbers)).items() if names.quantity_named(p)
-    }
+    families = {p: leads for p, leads in names.lead_families(list(sheet.numbers)).items() if names.quantity_named(p)}
     issue = None if families or len(sheet.times) < 2 else _issue_time(sheet)
     columns = families or {c: [] for c in sheet.numbers if names.quantity_named(c)}
     if not columns:
@@ -240,9 +236,7 @@ def _variables(sheet: Sheet, columns: dict[str, list[int]], said: list[str]) -> 
             continue
         sample = [c for _, c in names.lead_columns(name, list(sheet.numbers))] if leads else [name]
         unit, why = names.weather_unit(name, quantity, pl.concat(sheet.numbers[c] for c in sample))
-        found[variable] = (
-            VariableMapping(pattern=name, unit=unit) if leads else VariableMapping(column=name, unit=unit)
-        )
+        found[variable] = VariableMapping(pattern=name, unit=unit) if leads else VariableMapping(column=name, unit=unit)
         of = f" for leads {leads[0]} to {leads[-1]}" if leads else ""
         said.append(f"{sheet.file}: {variable} is '{name}'{of}, in {unit}, because {why}.")
     return found

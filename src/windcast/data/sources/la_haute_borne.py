@@ -29,9 +29,7 @@ TABLES = {60: "hourly", 10: "10min"}
 def load(*, resolution_minutes: int = 60, weather: tuple[str, ...] = ("era5", "merra2")) -> FarmData:
     """The farm at 60 or 10 minutes, with the reanalyses named. Raises ConfigError for others."""
     if resolution_minutes not in TABLES:
-        raise ConfigError(
-            f"data.resolution_minutes is {resolution_minutes}; La Haute Borne comes at 60 or 10."
-        )
+        raise ConfigError(f"data.resolution_minutes is {resolution_minutes}; La Haute Borne comes at 60 or 10.")
     for model in weather:
         if model not in ("era5", "merra2"):
             raise ConfigError(f"data.weather has '{model}'; La Haute Borne comes with era5 and merra2.")

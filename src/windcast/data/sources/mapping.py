@@ -147,23 +147,17 @@ def read(path: str | Path) -> FarmMapping:
     made_by = "Make one with `windcast data init POWER_FILE`."
     try:
         if path.stat().st_size > MAX_CONFIG_BYTES:
-            raise ConfigError(
-                f"{path}: is larger than 1 MB, so it is not the YAML that maps columns. {made_by}"
-            )
+            raise ConfigError(f"{path}: is larger than 1 MB, so it is not the YAML that maps columns. {made_by}")
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror}). {made_by}") from None
     except UnicodeDecodeError:
-        raise ConfigError(
-            f"{path}: is not text in UTF-8, so not the YAML that maps columns. {made_by}"
-        ) from None
+        raise ConfigError(f"{path}: is not text in UTF-8, so not the YAML that maps columns. {made_by}") from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f" in line {mark.line + 1}" if mark else ""
         problem = getattr(error, "problem", None) or "not readable"
-        raise ConfigError(
-            f"{path}: is no valid YAML{line}: {problem}. Put texts with ':' or '#' in quotes."
-        ) from None
+        raise ConfigError(f"{path}: is no valid YAML{line}: {problem}. Put texts with ':' or '#' in quotes.") from None
     if not isinstance(document, dict):
         raise ConfigError(f"{path}: holds no mapping of keys to values. {made_by}")
     try:
@@ -251,9 +245,7 @@ def _said(value: Any) -> str:
 
 def _check_separator(separator: str | None) -> None:
     if separator is not None and (len(separator) != 1 or not separator.isascii()):
-        raise ConfigError(
-            f"""separator is '{separator}'; it must be one character such as ";", "," or "\\t"."""
-        )
+        raise ConfigError(f"""separator is '{separator}'; it must be one character such as ";", "," or "\\t".""")
 
 
 def _check_zone(zone: str | None) -> None:

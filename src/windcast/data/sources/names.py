@@ -12,12 +12,8 @@ _POWER = re.compile(
     r"power|leistung|effekt|puissance|production|generation|output|feed_?in"
     r"|(^|_)(p|pwr|mw|kw|prod|gen|active)\d*(_|$)"
 )
-_NOT_POWER = re.compile(
-    r"reactive|theor|potential|setpoint|set_point|curtail|forecast|capacity|installed|price|avail"
-)
-_ISSUE = re.compile(
-    r"issue|init|run|reference|(^|_)ref|base|analysis|cycle|forecast_?(time|date)|creat|publish"
-)
+_NOT_POWER = re.compile(r"reactive|theor|potential|setpoint|set_point|curtail|forecast|capacity|installed|price|avail")
+_ISSUE = re.compile(r"issue|init|run|reference|(^|_)ref|base|analysis|cycle|forecast_?(time|date)|creat|publish")
 _WEATHER = {
     "wind_direction": re.compile(r"dir|richtung|azimut|(^|_)(wd|dd)(_|\d|$)"),
     "wind_u": re.compile(r"(^|_)u_?(\d+_?m?)?(_|$)|wind_?u(_|\d|$)|u_?(comp|wind)"),

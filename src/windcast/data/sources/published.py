@@ -32,9 +32,7 @@ def check(path: Path, sha256: str) -> None:
     """Raises SourceError if the file is not the published one."""
     found = hashlib.sha256(path.read_bytes()).hexdigest()
     if found != sha256:
-        raise SourceError(
-            f"{path}: sha256 is {found[:12]}…, the published file has {sha256[:12]}…. Fetch it again."
-        )
+        raise SourceError(f"{path}: sha256 is {found[:12]}…, the published file has {sha256[:12]}…. Fetch it again.")
 
 
 def download(url: str, target: Path, *, limit_mb: int = 200) -> Path:
@@ -49,9 +47,7 @@ def download(url: str, target: Path, *, limit_mb: int = 200) -> Path:
             while block := answer.read(1 << 20):
                 size += len(block)
                 if size > limit_mb << 20:
-                    raise SourceError(
-                        f"{url}: larger than {limit_mb} MB, which cannot be the published file."
-                    )
+                    raise SourceError(f"{url}: larger than {limit_mb} MB, which cannot be the published file.")
                 part.write(block)
     except (urllib.error.URLError, TimeoutError) as error:
         raise SourceError(

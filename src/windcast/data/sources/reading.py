@@ -66,9 +66,7 @@ class Table:
         """
         names = self.frame.columns
         if column not in names:
-            wrong = next(
-                (s for s in SEPARATORS if len(names) == 1 and s in names[0] and s != self.separator), None
-            )
+            wrong = next((s for s in SEPARATORS if len(names) == 1 and s in names[0] and s != self.separator), None)
             hint = f" Perhaps the separator is {wrong!r}." if wrong else ""
             raise ConfigError(f"{self.path}: {key}: {unknown_name('column', column, names)}{hint}")
         if f"{column}_duplicated_0" in names:
@@ -114,9 +112,7 @@ def _check_present(path: Path) -> None:
     if path.exists():
         raise SourceError(f"{path}: is not a regular file. Give a CSV or Parquet file.")
     if not path.parent.is_dir():
-        raise SourceError(
-            f"{path}: no such file; the folder {path.parent} does not exist either. Correct the path."
-        )
+        raise SourceError(f"{path}: no such file; the folder {path.parent} does not exist either. Correct the path.")
     there = sorted(p.name for p in path.parent.iterdir() if p.is_file())
     near = get_close_matches(path.name, there, n=3, cutoff=0.5)
     hint = f"Did you mean {' or '.join(near)}?" if near else f"Nothing in {path.parent} has a similar name."
@@ -195,11 +191,12 @@ def _csv(path: Path, data: bytes, separator: str | None, encoding: str, repairs:
     end = data.find(b"\n")
     line = data[: end if end >= 0 else len(data)].decode().rstrip("\r")
     separator = separator or max(SEPARATORS, key=line.count)
-    header = [name.strip() for name in next(csv.reader([line], delimiter=separator))]
+    try:
+        header = [name.strip() for name in next(csv.reader([line], delimiter=separator))]
+    except csv.Error as error:
+        raise SourceError(f"{path}: row 1 cannot be read ({error}). Write one row per line.") from None
     if any(_DATE_LIKE.match(cell) for cell in header) or all(_is_number(cell) for cell in header):
-        raise SourceError(
-            f"{path}: row 1 holds values ('{line[:40]}'), not the names of columns. Add a header row."
-        )
+        raise SourceError(f"{path}: row 1 holds values ('{line[:40]}'), not the names of columns. Add a header row.")
     try:
         frame = pl.read_csv(data, separator=separator, infer_schema=False, truncate_ragged_lines=False)
     except pl.exceptions.PolarsError as error:
@@ -208,7 +205,8 @@ def _csv(path: Path, data: bytes, separator: str | None, encoding: str, repairs:
         raise SourceError(f"{path}: cannot be read as CSV ({reason}). Look for an unclosed quote.") from None
     if frame.is_empty():
         raise SourceError(f"{path}: has a header but no rows. Write the export again.")
-    if frame[:, -1].null_count():
+    # counting separators is a hundred times faster than counting fields, and settles nearly every file
+    if b'"' in data or data.count(separator.encode()) != (len(header) - 1) * (frame.height + 1):
         _check_ragged(path, data, separator, len(header))
     frame = frame.rename({name: name.strip() for name in frame.columns if name.strip() not in frame.columns})
     rows = pl.Series("row", range(2, frame.height + 2), dtype=pl.Int64)
@@ -218,9 +216,7 @@ def _csv(path: Path, data: bytes, separator: str | None, encoding: str, repairs:
         repairs.append(f"{path}: {counted(count, 'blank row')} left out (first row {first}).")
         frame, rows = frame.filter(~blank), rows.filter(~blank)
         if frame.is_empty():
-            raise SourceError(
-                f"{path}: has a header and {counted(count, 'blank row')}. Write the export again."
-            )
+            raise SourceError(f"{path}: has a header and {counted(count, 'blank row')}. Write the export again.")
     return Table(path, frame, rows, separator, encoding)
 
 

@@ -61,9 +61,7 @@ class Sheet:
         if ways:
             doubt = f"; it could also be {ways[1].format}: confirm" if len(ways) > 1 else ""
             first = self.table.frame[time][0]
-            said.append(
-                f"{self.file}: times stand in column '{time}', written {ways[0].format} ('{first}'){doubt}."
-            )
+            said.append(f"{self.file}: times stand in column '{time}', written {ways[0].format} ('{first}'){doubt}.")
         return known
 
 
@@ -89,8 +87,6 @@ def _decimal(table: Table, said: list[str]) -> Decimal | None:
         hit = table.frame[column].str.contains(r"^\s*[+-]?\d+,\d+\s*$").fill_null(False)
         if hit.any():
             text = table.frame[column].filter(hit)[0].strip()
-            said.append(
-                f"{table.path.name}: numbers have a decimal comma, such as '{text}' in column '{column}'."
-            )
+            said.append(f"{table.path.name}: numbers have a decimal comma, such as '{text}' in column '{column}'.")
             return ","
     return None

@@ -79,9 +79,7 @@ class SimulationConfig:
             bound = "must not be negative" if name in may_be_zero else "must be positive"
             raise ConfigError(f"simulation.{name} is {value}; it {bound}.")
         if self.unforeseen_share + self.noise_share > 1:
-            raise ConfigError(
-                "simulation: unforeseen_share and noise_share add up to more than 1, all there is."
-            )
+            raise ConfigError("simulation: unforeseen_share and noise_share add up to more than 1, all there is.")
         if 60 % self.resolution_minutes or 24 % self.run_every_hours:
             raise ConfigError("simulation: resolution_minutes must divide an hour, run_every_hours a day.")
         try:
@@ -309,9 +307,7 @@ class Simulation:
         off = (times - self.times[0]) % config.step != np.timedelta64(0)
         wrong = times[off | (times < config.first) | (times > config.last)]
         if len(wrong):
-            raise TaskError(
-                f"issue time {wrong[0]} is off the grid or outside {config.first} to {config.last}."
-            )
+            raise TaskError(f"issue time {wrong[0]} is off the grid or outside {config.first} to {config.last}.")
         return self._rows(times)
 
     def _check_farm(self, farm: int) -> None:

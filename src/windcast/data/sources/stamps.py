@@ -88,9 +88,7 @@ def utc(
         naive = _naive(texts, writing, explicit=pattern is not None)
     except pl.exceptions.ComputeError as error:
         reason = str(error).splitlines()[0]
-        raise ConfigError(
-            f"{table.path}: column '{column}': format '{pattern}' cannot be used: {reason}"
-        ) from None
+        raise ConfigError(f"{table.path}: column '{column}': format '{pattern}' cannot be used: {reason}") from None
     if naive.null_count():
         _unreadable(table, column, texts, naive, writing.format)
     if writing.aware:
@@ -163,6 +161,8 @@ def _unreadable(table: Table, column: str, texts: pl.Series, naive: pl.Series, p
 
 def _spaced(texts: pl.Series) -> pl.Series:
     """One space between date and clock, whatever stood there."""
+    if not (texts.str.contains("T", literal=True) | texts.str.contains("  ", literal=True)).any():
+        return texts
     return texts.str.replace(r"^([\d./-]+)(?:T|\s+)(\d)", "$1 $2")
 
 
@@ -202,9 +202,7 @@ def _offsets(texts: pl.Series) -> pl.Series:
     return (sign * (hours * 60 + minutes) * 60_000_000).cast(pl.Duration("us"))
 
 
-def local_to_utc(
-    table: Table, column: str, naive: pl.Series, zone: str, within: pl.Series | None = None
-) -> pl.Series:
+def local_to_utc(table: Table, column: str, naive: pl.Series, zone: str, within: pl.Series | None = None) -> pl.Series:
     """Wall-clock times of `zone` in UTC; the hour repeated in autumn is told apart by the order of the
     rows.
     """
@@ -236,9 +234,7 @@ def _late_half(
     group = within if within is not None else pl.repeat(0, len(naive), eager=True)
     frame = pl.DataFrame({"row": table.rows, "time": naive, "twice": twice, "group": group})
     step = pl.col("time").diff().over("group")
-    steps = (
-        frame.filter(~pl.col("twice")).select(step.alias("step"))["step"].drop_nulls().dt.total_microseconds()
-    )
+    steps = frame.filter(~pl.col("twice")).select(step.alias("step"))["step"].drop_nulls().dt.total_microseconds()
     ascending, descending = bool((steps >= 0).all()), bool((steps <= 0).all())
     count = pl.len().over("group", "time")
     odd = frame.filter(pl.col("twice") & ((count != 2) | pl.lit(not (ascending or descending))))

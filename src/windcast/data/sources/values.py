@@ -63,9 +63,7 @@ def numbers(table: Table, column: str, *, decimal: str = ".", missing: Collectio
     if bad.any():
         at = int(bad.arg_max() or 0)
         count = int(bad.sum())
-        amount = counted(count, "text") + (
-            " that is no number" if count == 1 else " that are no numbers, the first"
-        )
+        amount = counted(count, "text") + (" that is no number" if count == 1 else " that are no numbers, the first")
         raise DataContractError(
             f"{table.path}: column '{column}' has {amount}: '{texts[at][:40]}' in row {table.rows[at]}. "
             f"{_remedy(texts[at], decimal)}"
@@ -87,9 +85,7 @@ def _remedy(text: str, decimal: str) -> str:
     if decimal == "." and "," in text and text.replace(",", "").lstrip("+-").isdigit():
         return "If that is a decimal comma, set decimal: ',' in the mapping."
     if decimal == "," and "." in text and text.replace(".", "").lstrip("+-").isdigit():
-        return (
-            "The mapping says decimal: ','. Set decimal: '.', or write the numbers without thousands points."
-        )
+        return "The mapping says decimal: ','. Set decimal: '.', or write the numbers without thousands points."
     return "Correct it, or list it under missing: in the mapping if it means no value."
 
 
@@ -127,12 +123,8 @@ def weather_si(table: Table, column: str, values: pl.Series, variable: str, unit
     bad = ~converted.is_between(low, high).fill_null(True)
     if bad.any():
         at, count = int(bad.arg_max() or 0), int(bad.sum())
-        fitting = [
-            u for u in WEATHER_UNITS[quantity] if _convert(values, quantity, u).is_between(low, high).all()
-        ]
-        hint = (
-            f"It looks like {fitting[0]}: set the unit." if fitting else "Correct the values or their unit."
-        )
+        fitting = [u for u in WEATHER_UNITS[quantity] if _convert(values, quantity, u).is_between(low, high).all()]
+        hint = f"It looks like {fitting[0]}: set the unit." if fitting else "Correct the values or their unit."
         raise DataContractError(
             f"{table.path}: column '{column}' ({variable}, unit {unit}) has "
             f"{counted(count, 'value')} outside [{low:g}, {high:g}] {si}, the first "

@@ -14,7 +14,11 @@ from windcast.data.farm import Times
 from windcast.evaluation.charts import style
 from windcast.models.forecast import Forecast, Rung
 
-REANALYSIS = "Weather: reanalysis, made afterwards. No forecast could have been this good."
+REANALYSIS = "The weather is reanalysis, made afterwards: with a real weather forecast the errors would be larger."
+CHARACTERS_PER_INCH = 11
+# Of ticks by year, month, day, hour, minute and second; DAWN where the larger unit begins.
+TICKS = ["%Y", "%b %Y", "%d %b", "%H:%M", "%H:%M", "%H:%M:%S"]
+DAWN = ["%Y", "%b %Y", "%d %b", "%d %b", "%H:%M", "%H:%M"]
 
 
 def fan_chart(
@@ -66,7 +70,7 @@ def fan_chart(
     _mark(axes, issue, capacity_mw=task.capacity_mw, centred=first < ahead[0])
     axes.set(xlim=(first, ahead[-1]), ylim=(0, task.capacity_mw * 1.06))
     _clock(axes)
-    note = wrap(_stands_on(forecast, row), int(size[0] * 15))
+    note = wrap(_stands_on(forecast, row), int(size[0] * CHARACTERS_PER_INCH))
     axes.set_xlabel("\n".join(["time (UTC)", *note]), loc="left")
     if title:
         figure.suptitle(
@@ -119,8 +123,8 @@ def _mark(axes: Axes, issue: np.datetime64, *, capacity_mw: float, centred: bool
 def _clock(axes: Axes) -> None:
     locator = AutoDateLocator(tz=UTC, minticks=3, maxticks=8)
     axes.xaxis.set_major_locator(locator)
-    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator, tz=UTC))
-    axes.xaxis.get_offset_text().set(fontsize=style.SMALL, fontfamily=style.FONT, color=style.INK)
+    formatter = ConciseDateFormatter(locator, tz=UTC, formats=TICKS, zero_formats=DAWN, show_offset=False)
+    axes.xaxis.set_major_formatter(formatter)
 
 
 def _stands_on(forecast: Forecast, row: int) -> str:

@@ -1,7 +1,5 @@
 """Power against the forecast wind, and the CRPS by month, hour and wind speed."""
 
-import calendar
-
 import numpy as np
 import polars as pl
 from matplotlib.axes import Axes
@@ -11,6 +9,7 @@ from numpy.typing import ArrayLike
 
 from windcast.evaluation.charts import style
 from windcast.evaluation.failure import Failures
+from windcast.evaluation.verdict import MONTHS
 from windcast.models.conditional import ConditionalQuantiles
 
 CURVE_LEVELS = (0.05, 0.5, 0.95)
@@ -73,7 +72,7 @@ def _heat(figure: Figure, axes: Axes, table: pl.DataFrame) -> None:
     mesh = axes.pcolormesh(cells, cmap=style.HEAT, edgecolors="white", linewidth=0.4, vmin=0)
     every = max(1, len(hours) // 8)
     axes.set_xticks(np.arange(len(hours))[::every] + 0.5, [f"{h:02d}" for h in hours][::every])
-    axes.set_yticks(np.arange(len(months)) + 0.5, [calendar.month_abbr[m] for m in months])
+    axes.set_yticks(np.arange(len(months)) + 0.5, [MONTHS[m - 1][:3] for m in months])
     axes.invert_yaxis()
     bar = figure.colorbar(mesh, ax=axes, pad=0.01)
     _dress_bar(bar.ax, "CRPS\n(% of capacity)")

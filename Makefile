@@ -1,0 +1,38 @@
+# One virtual environment, made when first needed; every target below sets up what it uses.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test check bench notebook clean
+
+demo: $(VENV)/installed
+	$(BIN)/windcast demo
+
+test: $(VENV)/installed-dev
+	$(BIN)/pytest -n auto --dist loadfile --cov --cov-report=term
+
+check: $(VENV)/installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/installed
+	$(BIN)/python benchmarks/bench.py $(NAME)
+
+notebook: $(VENV)/installed-dev
+	$(BIN)/jupyter execute --inplace notebooks/windcast.ipynb
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/installed: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	touch $@
+
+$(VENV)/installed-dev: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev,notebook]"
+	touch $(VENV)/installed $@
+
+clean:
+	rm -rf $(VENV) demo runs .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis .coverage
