@@ -82,12 +82,12 @@ def data_init(
     force: Annotated[bool, typer.Option("--force", help="Replace a description that is already there.")] = False,
 ) -> None:
     """Guesses what a file holds, writes that down as YAML, and says what it guessed and why."""
-    from windcast.data.sources import files
+    from windcast.data.sources import guess
 
     if out.exists() and not force:
         raise ConfigError(f"{out}: exists already. Choose another --out, or replace it with --force.")
-    guess = files.init(power, weather, out=out)
-    for sentence in guess.sentences:
+    found = guess.init(power, weather, out=out)
+    for sentence in found.sentences:
         _say(f"  • {_plain(sentence)}")
     _say(f"\nWrote [bold]{out}[/bold]. Correct what is wrong, then: windcast data check data=files data.config={out}")
 
@@ -289,12 +289,23 @@ def _progress(title: str) -> Iterator[Callable[[str, int, int], None]]:
 def _leaderboard(backtest: Any) -> None:
     from windcast.evaluation.leaderboard import leaderboard
 
-    _table(leaderboard(backtest), "Leaderboard (errors in % of capacity, best first)")
+    titles = {
+        "model": "model",
+        "crps": "CRPS",
+        "nmae": "NMAE",
+        "coverage_90": "in 90 % band",
+        "skill_persistence": "skill, persistence",
+        "skill_climatology": "skill, climatology",
+        "p_value": "p against best",
+        "fit_seconds": "fit, s",
+    }
+    frame = leaderboard(backtest).select(titles.keys()).rename(titles)
+    _table(frame, "Leaderboard: errors in % of capacity, best first", decimals=2)
     if backtest.farm.weather_kind == "reanalysis":
         _say("[yellow]note[/yellow]: the weather is reanalysis, made after the fact. Live forecasts will be worse.")
 
 
-def _table(frame: "pl.DataFrame", title: str) -> None:
+def _table(frame: "pl.DataFrame", title: str, decimals: int = 3) -> None:
     from rich.console import Console
     from rich.table import Table
 
@@ -302,7 +313,7 @@ def _table(frame: "pl.DataFrame", title: str) -> None:
     for name, dtype in frame.schema.items():
         table.add_column(name.replace("_", " "), justify="right" if dtype.is_numeric() else "left", overflow="fold")
     for row in frame.iter_rows():
-        table.add_row(*("" if v is None else f"{v:.3f}" if isinstance(v, float) else _plain(str(v)) for v in row))
+        table.add_row(*("" if v is None else f"{v:.{decimals}f}" if isinstance(v, float) else _plain(str(v)) for v in row))
     Console().print(table)
 
 
@@ -322,7 +333,7 @@ def _plot(forecast: Any, farm: "FarmData", path: Path) -> None:
     from windcast.workflows.jobs import recent_power
 
     times, power = recent_power(farm, forecast)
-    chart = fan_chart(forecast, 0, past_times=times, past_power=power, title=farm.name, interval=farm.interval)
+    chart = fan_chart(forecast, 0, past_times=times, past_power=power, title=farm.name)
     _save_figure(chart, path)
 
 

@@ -21,7 +21,7 @@ LEAST_EXPLAINED = 0.4
 # Share of steps this far outside the 5 to 95 % band, of capacity: 0.3 to 1.1 % on the 13 real records.
 OUTSIDE = 0.2
 MUCH_OUTSIDE = 0.02
-# Within 1 % of capacity for 8 h, 15 % below the curve: Klim and La Haute Borne never, GEFCom2014 zone 10 often.
+# Within 1 % of capacity for 8 h, 15 % below the curve: Klim and La Haute Borne never, GEFCom2014 zone 10 twice.
 # In 50 years of made-up clean farms weather errors do it for up to 7 h, 5 times.
 PLATEAU_HOURS = 8.0
 PLATEAU_BAND = 0.01

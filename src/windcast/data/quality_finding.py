@@ -14,7 +14,7 @@ Severity = Literal["info", "warning", "error"]
 SEVERITIES: tuple[Severity, ...] = ("info", "warning", "error")
 Mask = NDArray[np.bool_]
 
-ENOUGH_HOURS = 24.0  # suspected spells shorter than this in all are an info: Klim, well kept, has 6 h in 4 years
+ENOUGH_HOURS = 24.0  # suspected spells that are shorter in all are an info: a day in years moves no score
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

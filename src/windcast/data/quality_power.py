@@ -17,8 +17,8 @@ TOO_MUCH_MISSING = 0.5
 REVISED = 0.01
 # 11 of the 13 real records never hold a value below their maximum for 6 h, two do so 2 and 3 times
 STUCK_HOURS = 6.0
-# Share of neighbours that agree: at most 0.1 % in the real records. Above this the values are written with so few
-# digits that a repetition tells nothing.
+# Share of neighbours that agree: at most 0.1 % in the real records. Above this the values are written with so
+# few digits that a repetition tells nothing.
 COARSE = 0.02
 STANDSTILL = 0.01  # of capacity: standby and rounding stay below, measured on Klim and La Haute Borne
 TOP = 0.98  # of the highest power: near it a constant value is a farm that runs full
@@ -26,8 +26,8 @@ STUCK_WIND = 0.1  # change in what the curve gives, of capacity, that a living m
 # Klim reaches 0.97 of capacity, La Haute Borne and the ten GEFCom2014 farms 1.00
 LOW_MAXIMUM = 0.7
 FULL = 0.999
-# share of steps: at most 0.1 % in the real records, 22 % in a made-up windy winter of an ideal farm; clipped at half
-# its capacity, GEFCom2014 zone 5 has 41 %
+# share of steps: at most 0.1 % in the real records, 22 % in the windy winter of a made-up ideal farm; clipped at
+# half its capacity GEFCom2014 zone 5 has 41 %
 OFTEN_FULL = 0.3
 CAPACITY_FACTORS = (0.05, 0.7)  # the real farms have 0.17 to 0.45
 LEAST_SPAN = timedelta(days=90)  # a shorter record need not hold a storm

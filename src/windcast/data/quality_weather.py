@@ -156,7 +156,7 @@ def _constant(record: Record, lags: Lags) -> list[Finding]:
             f"{'late' if off > 0 else 'early'}: power at t goes with the weather stamped t "
             f"{lags.overall.peak:+.1f} h, not {lags.expected:+.2g} "
             f"h{f' ({seasons})' if seasons else ''}.",
-            action=SHIFTS_NOTHING + "start or end; a weather model may also be early or late by up to an hour.",
+            action=SHIFTS_NOTHING + ENDS + (NOT_LOOKED if wrong else "A weather model can be an hour off, too."),
         )
     ]
 

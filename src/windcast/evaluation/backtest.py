@@ -16,6 +16,7 @@ from windcast.data.task import ForecastTask
 from windcast.data.windows import Windows, build_windows
 from windcast.errors import ConfigError, TaskError
 from windcast.models.base import Forecaster, build
+from windcast.models.calibration import Calibrated, CalibratedConfig
 from windcast.models.forecast import Forecast
 
 
@@ -105,8 +106,8 @@ def folds(farm: FarmData, task: ForecastTask, plan: Plan) -> list[Fold]:
 def issue_times(start: datetime, end: datetime, *, every: timedelta, offset: timedelta = timedelta(0)) -> Times:
     """Every midnight + offset + k × every, from start to end, both included."""
     step = np.timedelta64(every, "us")
-    origin = _us(start).astype("datetime64[D]").astype("datetime64[us]") + np.timedelta64(offset, "us")
-    times = np.arange(origin - step * 24, _us(end) + step, step)
+    origin = _us(start).astype("datetime64[D]").astype("datetime64[us]") + np.timedelta64(offset % every, "us")
+    times = np.arange(origin - step, _us(end) + step, step)
     return times[(times >= _us(start)) & (times <= _us(end))]
 
 
@@ -143,9 +144,15 @@ def backtest(
         for name, config in models.items():
             on_progress(f"{name}, fitted {fold.fitted_at:%Y-%m-%d}", done, of)
             began = time.perf_counter()
-            forecaster = build(config).fit(lessons)
-            between = time.perf_counter()
-            forecast, fitted[name] = forecaster.step(ahead)
+            inner = _twin(config, models, done=list(models).index(name))
+            if inner is not None:
+                calibrated = Calibrated.around(fitted[inner], CalibratedConfig(**_options(config)))
+                between = time.perf_counter()
+                forecast, fitted[name] = calibrated.calibrate(forecasts[inner][-1], ahead)
+            else:
+                forecaster = build(config).fit(lessons)
+                between = time.perf_counter()
+                forecast, fitted[name] = forecaster.step(ahead)
             forecasts[name].append(forecast)
             seconds[name]["fit"] += between - began
             seconds[name]["predict"] += time.perf_counter() - between
@@ -155,6 +162,17 @@ def backtest(
     issued = np.concatenate([fold.issue_times for fold in parts])
     observed = build_windows(farm, task, issued).target
     return Backtest(farm, task, plan, joined, observed, parts, seconds, fitted)
+
+
+def _options(config: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in config.items() if key != "name"}
+
+
+def _twin(config: dict[str, Any], models: Mapping[str, dict[str, Any]], *, done: int) -> str | None:
+    """The contender, of the first `done`, that this one only calibrates, so that it need not be fitted again."""
+    if config["name"] != "calibrated" or config.get("holdout", CalibratedConfig.holdout):
+        return None
+    return next((name for name in list(models)[:done] if models[name] == config.get("model")), None)
 
 
 def replay(forecaster: Forecaster, farm: FarmData, times: Times) -> Iterator[Forecast]:

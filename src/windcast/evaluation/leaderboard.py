@@ -6,11 +6,12 @@ import numpy as np
 import polars as pl
 
 from windcast.evaluation.backtest import Backtest
-from windcast.evaluation.scores import Scores, crps, score, skill
+from windcast.evaluation.scores import INTERVALS, Scores, crps, score, skill
 from windcast.evaluation.significance import compare
 
 REFERENCES = ("persistence", "climatology")
 ERRORS = ("crps", "nmae", "nrmse", "pinball", "bias", "coverage_90", "width_90")
+BANDS = tuple(f"{name}_{percent}" for percent in INTERVALS for name in ("coverage", "width"))
 TAKEN = ("fit", "predict")
 
 
@@ -51,13 +52,16 @@ def by_lead(backtest: Backtest) -> pl.DataFrame:
     """One row a model, in the order of the backtest, and lead: model, lead_minutes, n, then all scores in percent.
 
     The columns of `Scores.leads`, errors in % of capacity, and skill_persistence and skill_climatology, null without
-    that model. Null where a lead has no known observation. Raises TaskError if none has.
+    that model. Null where a lead has no known observation, or the task has no such levels. Raises TaskError if no
+    observation is known.
     """
     scores = score_all(backtest)
     parts = []
     for name, scored in scores.items():
         errors = [c for c in scored.leads.columns if c not in ("lead_minutes", "n")]
         table = scored.leads.with_columns(pl.col(errors) * 100)
+        missing = [name for name in BANDS if name not in errors]
+        table = table.with_columns(pl.lit(None, pl.Float64).alias(name) for name in missing)
         for reference in REFERENCES:
             against = skill(scored, scores[reference])["skill"] * 100 if reference in scores else None
             table = table.with_columns(pl.lit(against, pl.Float64).alias(f"skill_{reference}"))

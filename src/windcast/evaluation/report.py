@@ -1,9 +1,8 @@
 """The report of a backtest: one HTML file that a manager can read and that needs nothing but itself."""
 
-import os
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 from importlib.metadata import PackageNotFoundError, version
 from importlib.resources import files
@@ -12,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
@@ -20,14 +19,15 @@ from numpy.typing import NDArray
 from windcast.data.windows import Windows, build_windows
 from windcast.evaluation import charts, verdict
 from windcast.evaluation.backtest import Backtest
-from windcast.evaluation.charts.style import COLUMN
 from windcast.evaluation.days import Day, days
 from windcast.evaluation.failure import failures, forecast_speed
 from windcast.evaluation.leaderboard import REFERENCES, by_lead, leaderboard
 from windcast.evaluation.reliability import reliability
 from windcast.models.forecast import Forecast
 
+FAN = (5.0, 3.9)  # inches
 TEMPLATE = "report.html.j2"
+ABSENT = "–"
 LIBRARIES = ("windcast", "numpy", "polars", "lightgbm", "scoringrules", "matplotlib")
 
 
@@ -39,7 +39,7 @@ def write_report(
     commands: Sequence[str] = (),
     provenance: Mapping[str, object] | None = None,
 ) -> Path:
-    """Writes the report to `path`, under a temporary name first, and returns `path`.
+    """Writes the report to `path`, under a temporary name first, and returns `path`; its folder is made.
 
     One HTML file under 3 MB without scripts or references to anything outside it; the same backtest gives the same
     bytes. Every number in it is one of `leaderboard`, `by_lead` or `reliability`, or counted from the farm's data.
@@ -47,10 +47,11 @@ def write_report(
     Raises TaskError if no observation is known.
     """
     page = render(backtest, title=title, commands=commands, provenance=provenance)
+    path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.part")
     try:
         part.write_text(page, encoding="utf-8")
-        os.replace(part, path)
+        part.replace(path)
     finally:
         part.unlink(missing_ok=True)
     return path
@@ -67,11 +68,12 @@ def render(
     board, leads = leaderboard(backtest), by_lead(backtest)
     best = str(board["model"][0])
     forecast = backtest.forecasts[best]
-    windows = build_windows(backtest.farm, backtest.task, forecast.issue_times)
+    windows = replace(build_windows(backtest.farm, backtest.task, forecast.issue_times), target=backtest.observed)
     speed = forecast_speed(windows)
     found = failures(forecast, backtest.observed, speed)
-    pictures = (
-        _days(forecast, windows)
+    pictures: dict[str, Any] = (
+        dict.fromkeys(("coverage", "crps", "skill", "power_curve"))
+        | _days(forecast, windows)
         | _reliability(forecast, backtest.observed, leads, best)
         | _leads(leads, best)
         | _weather(backtest, speed)
@@ -93,6 +95,7 @@ def render(
         issue_times=(_moment(forecast.issue_times[0]), _moment(forecast.issue_times[-1])),
         issues=len(forecast),
         references=[r for r in REFERENCES if r in backtest.forecasts],
+        sparse=backtest.plan.issue_every > backtest.task.resolution,
         growth=verdict.lead_in_words(leads, best),
         failing=verdict.failure_in_words(found),
         pictures=pictures,
@@ -103,21 +106,34 @@ def render(
     )
 
 
-def _template() -> Any:
+def _template() -> Template:
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {
-        "percent": lambda value, digits=1: "–" if value is None else f"{value:.{digits}f}\u00a0%",
-        "signed": lambda value, digits=1: "–" if value is None else f"{value:+.{digits}f}\u00a0%".replace("-", "−"),
-        "seconds": lambda value: (
-            "–" if value is None else f"{value:.2g}\u00a0s" if value < 10 else f"{value:.0f}\u00a0s"
-        ),
+        "percent": _percent,
+        "signed": _signed,
+        "seconds": _seconds,
+        "thousands": lambda number: f"{number:,}".replace(",", "\u202f"),
+        "tight": lambda text: text.replace(" %", "\u00a0%"),
         "p": verdict.p_in_words,
-        "time": lambda value: f"{value:%d %b %Y %H:%M} UTC",
-        "date": lambda value: f"{value:%d %b %Y}",
         "lead": verdict.lead,
-        "thousands": lambda value: f"{value:,}".replace(",", "\u202f"),
+        "time": lambda time: f"{time:%d %b %Y %H:%M} UTC",
+        "date": lambda time: f"{time:%d %b %Y}",
     }
     return environment.from_string((files("windcast.evaluation") / TEMPLATE).read_text(encoding="utf-8"))
+
+
+def _percent(number: float | None, digits: int = 1) -> str:
+    return ABSENT if number is None else f"{number:.{digits}f}\u00a0%"
+
+
+def _signed(number: float | None, digits: int = 1) -> str:
+    return ABSENT if number is None else f"{number:+.{digits}f}\u00a0%".replace("-", "−")
+
+
+def _seconds(number: float | None) -> str:
+    if number is None:
+        return ABSENT
+    return f"{number:.0f}\u00a0s" if number >= 10 else f"{number:.2g}\u00a0s"
 
 
 def _picture(figure: Figure, name: str, alt: str) -> Markup:
@@ -132,7 +148,7 @@ def _day(day: Day, forecast: Forecast, windows: Windows) -> dict[str, Any]:
     """What the page shows of a day: its chart and a few numbers."""
     row, capacity = day.row, forecast.task.capacity_mw
     power = windows.power[row] if forecast.task.history else None
-    figure = charts.fan_chart(forecast, row, past_power=power, observed=windows.target[row], size=COLUMN)
+    figure = charts.fan_chart(forecast, row, past_power=power, observed=windows.target[row], size=FAN)
     issued = _moment(forecast.issue_times[row])
     return {
         "kind": day.kind,
@@ -168,7 +184,7 @@ def _reliability(
             f"Histogram of where the observations fell in the forecast distributions of {model}, by lead time.",
         ),
     }
-    if "coverage_50" in leads.columns:
+    if forecast.task.horizon > 1 and leads["coverage_50"].is_not_null().any():
         pictures["coverage"] = _picture(
             charts.coverage_by_lead(leads, model=model),
             "coverage",
@@ -178,6 +194,9 @@ def _reliability(
 
 
 def _leads(leads: pl.DataFrame, best: str) -> dict[str, Markup]:
+    """Nothing with a single lead time."""
+    if leads["lead_minutes"].n_unique() == 1:
+        return {}
     models = leads["model"].unique(maintain_order=True).to_list()
     pictures = {
         "crps": _picture(

@@ -60,7 +60,9 @@ class Forecaster(ABC):
         age = windows.weather_age[:, windows.future]
         known = np.isfinite(age).any(axis=0)
         self.usual_age = np.zeros(self.task.horizon)
-        self.usual_age[known] = np.nanquantile(age[:, known], 0.95, axis=0)
+        # ages lie evenly between one run's arrival and the next: middle and upper end tell the greatest, outages aside
+        middle, upper = np.nanquantile(age[:, known].astype(np.float64), (0.5, 0.95), axis=0)
+        self.usual_age[known] = upper + (upper - middle) / 9
         self._fit(windows)
         return self
 
@@ -78,8 +80,7 @@ class Forecaster(ABC):
         return self.predict(windows), self
 
     def check(self, windows: Windows) -> None:
-        if not hasattr(self, "task"):
-            raise TaskError(f"{self.name} has not been fitted. Call fit(windows) or load a bundle.")
+        self._check_fitted()
         if windows.task != self.task:
             theirs, ours = windows.task.to_dict(), self.task.to_dict()
             different = ", ".join(f"{k} {theirs[k]} (model: {ours[k]})" for k in ours if theirs[k] != ours[k])
@@ -89,6 +90,10 @@ class Forecaster(ABC):
                 f"the model was fitted with weather {', '.join(self.variables) or 'none'}; "
                 f"the windows have {', '.join(windows.variables) or 'none'}."
             )
+
+    def _check_fitted(self) -> None:
+        if not hasattr(self, "task"):
+            raise TaskError(f"{self.name} has not been fitted. Call fit(windows) or load a bundle.")
 
     @classmethod
     def read(cls, folder: Path) -> Self:
@@ -100,6 +105,7 @@ class Forecaster(ABC):
 
     def save(self, folder: Path) -> None:
         """Writes the fitted forecaster into an empty or absent folder, in formats that cannot run code."""
+        self._check_fitted()
         folder.mkdir(parents=True, exist_ok=True)
         header = {
             "model": self.name,
@@ -161,6 +167,6 @@ def load(folder: Path) -> Forecaster:
         forecaster.variables = tuple(header["variables"])
         forecaster.usual_age = np.array(header["usual_age_hours"])
         forecaster._load(folder)
-    except (OSError, KeyError, ValueError, TypeError) as error:
+    except (OSError, LookupError, ValueError, TypeError, AttributeError, AssertionError, ConfigError) as error:
         raise BundleError(f"{folder}: not a readable forecaster ({error!r}). Train or copy the bundle again.") from None
     return forecaster

@@ -2,8 +2,8 @@
 
 Each lead and level keeps the inner level that has lately covered as often as it should: after every arriving truth y,
     g ← g + rate × (level − 1{y ≤ Q_inner(g)})
-(adaptive conformal inference, Gibbs & Candès 2021, arXiv:2106.00170), so coverage is right in the long run whatever the
-inner model does. Truth comes from the windows' own past power, thus never before it was known.
+(adaptive conformal inference, Gibbs & Candès 2021, arXiv:2106.00170), so coverage is right in the long run as
+far as the inner quantiles reach, with their ends (see quantiles.with_ends). Truth comes from the windows' own past power, thus never before it was known.
 """
 
 from collections import OrderedDict
@@ -86,24 +86,32 @@ class Calibrated(Forecaster):
             self.state.inner = warmed.state.inner
         self.model = build(self.config.model).fit(windows)
 
+    @classmethod
+    def around(cls, model: Forecaster, config: CalibratedConfig) -> "Calibrated":
+        """Around a model that is fitted already, from the identity map: what `fit` gives with holdout 0."""
+        forecaster = cls(config)
+        forecaster.task, forecaster.variables, forecaster.usual_age = model.task, model.variables, model.usual_age
+        forecaster.model, forecaster.state = model, LevelMap.start(model.task)
+        return forecaster
+
     def _predict(self, windows: Windows) -> Array:
-        return self._walk(windows)[0]
+        return self.predict(windows).values
 
     def predict(self, windows: Windows) -> Forecast:
         return self.step(windows)[0]
 
     def step(self, windows: Windows) -> tuple[Forecast, "Calibrated"]:
         self.check(windows)
-        inner = self.model.predict(windows)
-        values, state = self._walk_from(inner, windows)
+        return self.calibrate(self.model.predict(windows), windows)
+
+    def calibrate(self, inner: Forecast, windows: Windows) -> tuple[Forecast, "Calibrated"]:
+        """As `step`, from the inner model's forecasts for these windows."""
+        values, state = self._walk(inner, windows)
         forecaster = Calibrated(self.config)
         forecaster.__dict__ |= self.__dict__ | {"state": state}
         return Forecast.of(windows, values, inner.rung), forecaster
 
-    def _walk(self, windows: Windows) -> tuple[Array, LevelMap]:
-        return self._walk_from(self.model.predict(windows), windows)
-
-    def _walk_from(self, inner: Forecast, windows: Windows) -> tuple[Array, LevelMap]:
+    def _walk(self, inner: Forecast, windows: Windows) -> tuple[Array, LevelMap]:
         """Calibrated quantiles [B, H, Q] and the memory after them: first the truth, then the forecast, in time."""
         task, rate, state = self.task, self.config.rate, self.state.copy()
         levels = np.array(task.levels)
@@ -166,11 +174,34 @@ def _absorb(
         issued = np.stack([state.pending[time - h * step][h - 1] for h in leads])  # [leads, Q + 2]
         covered_at = _apply(issued, state.inner[row], scale)
         truth = float(power[column])
-        error = levels - (truth <= covered_at)
-        # at a bound that the truth has reached too, any level covers: nothing to learn
-        tied = ((covered_at <= 0) & (truth <= 0)) | ((covered_at >= capacity_mw) & (truth >= capacity_mw))
-        error[tied | np.isnan(covered_at)] = 0
+        error = levels - _covered(truth, covered_at, state.inner[row], issued, scale, capacity_mw)
+        error[np.isnan(covered_at)] = 0
         state.inner[row] = np.clip(state.inner[row] + rate * error, 1e-4, 1 - 1e-4)
+
+
+def _covered(
+    truth: float,
+    covered_at: NDArray[np.float32],
+    inner: Floats,
+    issued: NDArray[np.float32],
+    scale: Floats,
+    capacity_mw: float,
+) -> Floats:
+    """[K, Q] whether the truth lay at or below the quantile, as a probability where both are at a bound.
+
+    The inner forecast may put a mass on 0 or on capacity; a truth there has its level drawn evenly from that mass
+    (Czado et al. 2009, doi:10.1111/j.1541-0420.2009.01191.x), of which this is the mean: a mass does not drive the map.
+    """
+    covered = (truth <= covered_at).astype(np.float64)
+    if truth <= 0:
+        mass = scale[np.maximum((issued <= 0).sum(axis=1) - 1, 0)][:, None]
+        covered = np.where(covered_at <= 0, np.minimum(inner / np.maximum(mass, 1e-9), 1), covered)
+    if truth >= capacity_mw:
+        start = scale[np.minimum((issued < capacity_mw).sum(axis=1), len(scale) - 1)][:, None]
+        covered = np.where(
+            covered_at >= capacity_mw, np.maximum(inner - start, 0) / np.maximum(1 - start, 1e-9), covered
+        )
+    return covered
 
 
 def _apply(extended: NDArray[np.floating], inner: Floats, scale: Floats) -> NDArray[np.float32]:

@@ -156,7 +156,9 @@ def _add_weather(columns: dict[str, Floats], windows: Windows, leads: NDArray[np
     for field in wind.fields(windows.variables):
         if not field.neighbour:
             columns[f"now_speed{field.suffix}"] = field.polar(padded[:, now])
-            columns[f"now_speed{field.suffix}_change3"] = field.polar(padded[:, now]) - field.polar(padded[:, now - 3])
+            if windows.task.weather_history > 3:
+                before = field.polar(padded[:, now - 3])
+                columns[f"now_speed{field.suffix}_change3"] = columns[f"now_speed{field.suffix}"] - before
     for place, variable in enumerate(windows.variables):
         if variable.startswith("temperature"):
             columns[f"now_{variable}"] = padded[:, now, place]
@@ -219,8 +221,9 @@ def _add_power(columns: dict[str, Floats], windows: Windows, leads: NDArray[np.i
         ratio = np.clip(ahead / np.maximum(at_last, 0.02 * windows.task.capacity_mw), 0, 3)
         columns["power_times_curve_ratio"] = last[:, None] * ratio
         columns["now_curve"] = curve[:, now]
-        columns["now_curve_change1"] = curve[:, now] - curve[:, now - 1]
-        columns["now_curve_change3"] = curve[:, now] - curve[:, now - 3]
+        for offset in (1, 3):
+            if offset <= now:
+                columns[f"now_curve_change{offset}"] = curve[:, now] - curve[:, now - offset]
 
 
 def _add_calendar(columns: dict[str, Floats], windows: Windows, leads: NDArray[np.integer]) -> None:

@@ -16,15 +16,18 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from windcast.data.windows import Windows
-from windcast.errors import ConfigError
+from windcast.errors import ConfigError, TaskError
 from windcast.models import arrays, quantiles
 from windcast.models.base import Array, Forecaster
 from windcast.models.features import Features
-from windcast.models.training import sample
+from windcast.models.training import chunks, nothing_known, sample
 
 Floats = NDArray[np.float32]
 
-MOST_LEADS = 12  # in one network
+MOST_LEADS = 24  # in one network
+# A forecast is made with inputs and weights on these grids. Their products are multiples of 2^-32 and their sums stay
+# below 2^20, so float64 adds them exactly, and no order in which BLAS does it (it varies with the batch) shows.
+INPUT_GRID, WEIGHT_GRID = 2.0**-14, 2.0**-18
 LEADS_FROM_POWER = 6  # networks that start within this many steps predict the change from the last power
 SMOOTH = np.float32(0.02)  # half-width of the bend in the pinball loss, in scaled units
 SLOPE = np.float32(0.01)  # of the leaky rectifier
@@ -37,7 +40,7 @@ class MLPConfig:
 
     knots: tuple[float, ...] = (0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
     hidden: tuple[int, ...] = (64, 64)
-    seeds: int = 4
+    seeds: int = 2
     epochs: int = 15
     batch: int = 128
     learning_rate: float = 0.004
@@ -47,6 +50,7 @@ class MLPConfig:
     max_issue_times: int = 40_000
     missing_share: float = 0.02
     seed: int = 3
+    threads: int = 0
 
     def __post_init__(self) -> None:
         inside = all(0 < knot < 1 for knot in self.knots)
@@ -67,13 +71,22 @@ class Network:
     biases: list[Floats]
 
     def __call__(self, inputs: Floats) -> Floats:
-        """[N, out] for raw inputs [N, F], averaged over the seeds."""
-        hidden = standardise(inputs, self.kept, self.mean, self.spread)[None]
-        for weight, bias in zip(self.weights[:-1], self.biases[:-1], strict=True):
+        """[N, out] for raw inputs [N, F], averaged over the seeds. A row's bits do not depend on the rows beside it."""
+        hidden = _on_grid(standardise(inputs, self.kept, self.mean, self.spread), INPUT_GRID)[None]
+        layers = [
+            (_on_grid(w, WEIGHT_GRID), _on_grid(b, WEIGHT_GRID)) for w, b in zip(self.weights, self.biases, strict=True)
+        ]
+        for weight, bias in layers[:-1]:
             hidden = hidden @ weight + bias
-            hidden = np.maximum(hidden, SLOPE * hidden)
-        out: Floats = (hidden @ self.weights[-1] + self.biases[-1]).mean(axis=0)
+            hidden = _on_grid(np.maximum(hidden, SLOPE * hidden), INPUT_GRID)
+        weight, bias = layers[-1]
+        out: Floats = (hidden @ weight + bias).mean(axis=0).astype(np.float32)
         return out
+
+
+def _on_grid(values: NDArray[np.floating], grid: float) -> NDArray[np.float64]:
+    on_grid: NDArray[np.float64] = np.rint(values.astype(np.float64) / grid) * grid
+    return on_grid
 
 
 class MLP(Forecaster):
@@ -84,31 +97,32 @@ class MLP(Forecaster):
 
     def _fit(self, windows: Windows) -> None:
         config = self.config
-        self.features = Features().fit(windows, seed=config.seed, threads=0)
+        self.features = Features().fit(windows, seed=config.seed, threads=config.threads)
         lessons = sample(windows, most=config.max_issue_times, missing_share=config.missing_share, seed=config.seed)
         target = np.where(lessons.free, lessons.target, np.nan)
+        unit = np.float32(config.scale * self.task.capacity_mw)
         self.networks = []
         for leads in self._groups():
             inputs, base = self._inputs(lessons, leads)
-            scaled = (target[:, leads - 1] - base) / (np.float32(config.scale * self.task.capacity_mw))
+            scaled = (target[:, leads - 1].reshape(base.shape) - base) / unit
             known = np.isfinite(scaled).any(axis=1)
+            if not known.any():
+                raise TaskError(nothing_known(leads))
             # the matrices are small: more BLAS threads only wait for one another
             with threadpool_limits(1, user_api="blas"):
                 self.networks.append(train(inputs[known], scaled[known], config))
 
     def _predict(self, windows: Windows) -> Array:
         knots, levels = np.array(self.config.knots), np.array(self.task.levels)
+        unit = np.float32(self.config.scale * self.task.capacity_mw)
         out = np.empty((len(windows), self.task.horizon, len(levels)), np.float32)
         for leads, network in zip(self._groups(), self.networks, strict=True):
-            for start in range(0, len(windows), 4096):
-                rows = slice(start, start + 4096)
+            for rows in chunks(windows, leads):
                 part = windows.take(rows)
                 inputs, base = self._inputs(part, leads)
-                moved = network(inputs).reshape(len(part), len(leads), len(knots))
-                at_knots = base[..., None] + moved * np.float32(self.config.scale * self.task.capacity_mw)
-                out[rows, leads - 1] = quantiles.between_levels(
-                    at_knots, knots, levels, capacity_mw=self.task.capacity_mw
-                )
+                at_knots = base[..., None] + unit * network(inputs).reshape(*base.shape, len(knots))
+                values = quantiles.between_levels(at_knots, knots, levels, capacity_mw=self.task.capacity_mw)
+                out[rows, leads - 1] = values.reshape(len(part), len(leads), len(levels))
         return out
 
     def _groups(self) -> list[NDArray[np.int64]]:
@@ -116,24 +130,15 @@ class MLP(Forecaster):
         return np.split(leads, range(MOST_LEADS, self.task.horizon, MOST_LEADS))
 
     def _inputs(self, windows: Windows, leads: NDArray[np.int64]) -> tuple[Floats, Floats]:
-        """Inputs [B, F] of a lead group, NaN where missing, and the base [B, K] MW that the network moves from."""
-        columns = self.features.columns(windows, leads, threads=0)
-        hour = columns.pop("hour")[:, :1] * np.float32(2 * np.pi / 24)
-        parts = [np.sin(hour), np.cos(hour), np.sin(2 * hour), np.cos(2 * hour)]
-        for name, column in columns.items():
-            if column.ndim == 1:
-                parts.append(column[:, None])
-            elif name.startswith(BY_LEAD) and not _around(name):
-                parts.append(column)
-            elif name.startswith("season"):
-                parts.append(column[:, :1])
-        middle = np.float32(self.task.capacity_mw / 3)
-        missing = np.full((len(windows), len(leads)), np.nan, np.float32)
-        power = np.broadcast_to(columns["power"][:, None], missing.shape) if "power" in columns else missing
-        curve = columns.get("curve", missing)
-        first, second = (power, curve) if leads[0] <= LEADS_FROM_POWER else (curve, power)
-        base = np.where(np.isfinite(first), first, np.where(np.isfinite(second), second, middle))
-        return np.concatenate(parts, axis=1).astype(np.float32), base.astype(np.float32)
+        """Inputs [N, F] of a lead group, NaN where missing, and the base [N, K] MW that the network moves from.
+
+        With recent power a row is an issue time and K are the leads: they share what the last hours tell. Without it a
+        row is a single lead, K = 1: hours of the same weather are alike, and there are far more of them to learn from.
+        """
+        columns = self.features.columns(windows, leads, threads=self.config.threads)
+        if self.task.history:
+            return _together(columns, leads, self.task.capacity_mw)
+        return _apart(columns, self.task.capacity_mw)
 
     def _save(self, folder: Path) -> None:
         self.features.save(folder)
@@ -162,6 +167,46 @@ class MLP(Forecaster):
             )
             for number in range(len(self._groups()))
         ]
+
+
+def _together(columns: dict[str, Floats], leads: NDArray[np.int64], capacity_mw: float) -> tuple[Floats, Floats]:
+    """A row an issue time: what is the same for all leads, and the few columns that matter by lead."""
+    parts = _hours(columns["hour"][:, :1])
+    for name, column in columns.items():
+        if column.ndim == 1:
+            parts.append(column[:, None])
+        elif name.startswith("season"):
+            parts.append(column[:, :1])
+        elif name.startswith(BY_LEAD) and not _around(name):
+            parts.append(column)
+    power = np.broadcast_to(columns["power"][:, None], columns["hour"].shape)
+    curve = columns.get("curve", power)
+    first, second = (power, curve) if leads[0] <= LEADS_FROM_POWER else (curve, power)
+    return np.concatenate(parts, axis=1).astype(np.float32), _first_known(first, second, capacity_mw)
+
+
+def _apart(columns: dict[str, Floats], capacity_mw: float) -> tuple[Floats, Floats]:
+    """A row an issue time and lead: every column but directions in degrees, which jump at north."""
+    parts = _hours(columns["hour"].reshape(-1, 1))
+    shape = columns["hour"].shape
+    for name, column in columns.items():
+        if not name.startswith(("direction", "hour")):
+            wide = column if column.ndim == 2 else np.broadcast_to(column[:, None], shape)
+            parts.append(wide.reshape(-1, 1))
+    curve = columns.get("curve", np.full(shape, np.nan, np.float32)).reshape(-1, 1)
+    return np.concatenate(parts, axis=1).astype(np.float32), _first_known(curve, curve, capacity_mw)
+
+
+def _hours(hour: Floats) -> list[Floats]:
+    """Two waves of the day [N, 1] each."""
+    angle = hour * np.float32(2 * np.pi / 24)
+    return [np.sin(angle), np.cos(angle), np.sin(2 * angle), np.cos(2 * angle)]
+
+
+def _first_known(first: Floats, second: Floats, capacity_mw: float) -> Floats:
+    """The first where it is known, else the second, else a third of capacity."""
+    other = np.where(np.isfinite(second), second, capacity_mw / 3)
+    return np.where(np.isfinite(first), first, other).astype(np.float32)
 
 
 def _around(name: str) -> bool:

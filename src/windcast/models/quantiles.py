@@ -9,8 +9,11 @@ Floats = NDArray[np.floating]
 def with_ends(values: Floats, levels: Floats, *, capacity_mw: float) -> NDArray[np.float32]:
     """[…, Q + 2]: the quantile function […, Q] and its ends at levels 0 and 1.
 
-    Each end carries the slope of the two outermost levels on, within 0 and capacity.
+    Each end carries the slope of the two outermost levels on, within 0 and capacity; with one level it is the bound.
     """
+    if len(levels) == 1:
+        bound = np.full_like(values, capacity_mw)
+        return np.concatenate([0 * bound, values, bound], axis=-1).astype(np.float32)
     first = (values[..., 1] - values[..., 0]) / (levels[1] - levels[0])
     last = (values[..., -1] - values[..., -2]) / (levels[-1] - levels[-2])
     low = np.maximum(values[..., 0] - first * levels[0], 0)
@@ -61,10 +64,7 @@ def of_distribution(edges: Floats, levels: Floats) -> NDArray[np.float32]:
     The jump at 0 stays a jump; within a bin the distribution is taken as even.
     """
     last = edges.shape[-1] - 1
-    row = np.arange(len(edges), dtype=np.float64)[:, None]
-    flat = (edges + 2 * row).ravel()  # rows follow one another without overlap, so one search serves all
-    place = np.searchsorted(flat, (levels + 2 * row).ravel()).reshape(len(edges), -1)
-    right = np.clip(place - (last + 1) * row.astype(np.int64), 0, last)
+    right = np.clip(_search_rows(edges, levels), 0, last)
     left = np.maximum(right - 1, 0)
     low = np.take_along_axis(edges, left, axis=-1)
     high = np.take_along_axis(edges, right, axis=-1)
@@ -77,12 +77,23 @@ def _interpolate_rows(grid: Floats, values: Floats, wanted: Floats) -> NDArray[n
     """np.interp of each row: grid in (0, 1), values […, K], ascending; wanted [Q]. Returns […, Q]."""
     width = grid.shape[-1]
     flat, steps = values.reshape(-1, width), grid.reshape(-1, width).astype(np.float64)
-    row = np.arange(len(flat), dtype=np.float64)[:, None]
-    place = np.searchsorted((steps + 2 * row).ravel(), (wanted + 2 * row).ravel()).reshape(len(flat), -1)
-    right = np.clip(place - width * row.astype(np.int64), 1, width - 1)
+    right = np.clip(_search_rows(steps, wanted), 1, width - 1)
     low, high = (np.take_along_axis(steps, right - shift, axis=-1) for shift in (1, 0))
     share = np.clip((wanted - low) / np.maximum(high - low, 1e-12), 0, 1)
     bottom, top = (np.take_along_axis(flat, right - shift, axis=-1) for shift in (1, 0))
     mixed = bottom + share * (top - bottom)
     out: NDArray[np.float32] = mixed.reshape(*values.shape[:-1], len(wanted)).astype(np.float32)
     return out
+
+
+def _search_rows(grid: Floats, wanted: Floats) -> NDArray[np.int64]:
+    """[N, Q] np.searchsorted of each row: grid [N, K] in [0, 1], ascending; wanted [Q] in [0, 1].
+
+    Rows follow one another without overlap, so one search serves all; in whole numbers, so that a row is not rounded
+    more coarsely the further down it stands.
+    """
+    unit = 2**36
+    row = np.arange(len(grid))[:, None]
+    places, sought = (np.rint(v * unit).astype(np.int64) for v in (grid, np.asarray(wanted, np.float64)))
+    found: NDArray[np.int64] = np.searchsorted((places + 2 * unit * row).ravel(), (sought + 2 * unit * row).ravel())
+    return found.reshape(len(grid), -1) - grid.shape[-1] * row

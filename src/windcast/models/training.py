@@ -7,12 +7,13 @@ from numpy.typing import NDArray
 
 from windcast.data.task import ForecastTask
 from windcast.data.windows import Windows
+from windcast.errors import TaskError
 from windcast.models.features import Features
 
 Floats = NDArray[np.float32]
 
-# A model a lead where recent power makes every hour different, then groups that double; without power one for all.
-EDGES = (1, 2, 3, 6, 12, 24, 48, 96, 192, 384, 768, 1536)
+# A model a lead where recent power makes every step different, wider groups later; without power one for all.
+EDGES = (1, 2, 3, 6, 48, 384)
 CHUNK_ROWS = 60_000
 
 
@@ -40,7 +41,15 @@ class Lesson:
 def lesson(windows: Windows, leads: NDArray[np.int64], features: Features, *, threads: int) -> Lesson:
     target = np.where(windows.free, windows.target, np.nan)[:, leads - 1].ravel()
     known = np.isfinite(target)
+    if not known.any():
+        raise TaskError(nothing_known(leads))
     return Lesson(features.table(windows, leads, threads=threads)[known], target[known])
+
+
+def nothing_known(leads: NDArray[np.int64]) -> str:
+    return (
+        f"no target is known {leads[0]} to {leads[-1]} steps ahead. Give more data, a later cut or a shorter horizon."
+    )
 
 
 def sample(windows: Windows, *, most: int, missing_share: float, seed: int) -> Windows:

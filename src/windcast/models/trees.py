@@ -49,4 +49,8 @@ def save(file: Path, boosters: list[Any]) -> None:
 
 
 def load(file: Path) -> list[Any]:
-    return [lgb.Booster(model_str=text) for text in file.read_text().split(SEPARATOR)]
+    """Raises ValueError if the file is broken, OSError if it cannot be read."""
+    try:
+        return [lgb.Booster(model_str=text) for text in file.read_text().split(SEPARATOR)]
+    except lgb.basic.LightGBMError as error:
+        raise ValueError(f"{file.name} is broken: {error}") from None

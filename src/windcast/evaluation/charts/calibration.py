@@ -18,9 +18,8 @@ def reliability_diagram(result: Reliability) -> Figure:
     figure, panels = _panels(result.levels)
     for axes, table in panels:
         promised = table["level"].to_numpy() * 100
-        axes.fill_between(
-            promised, *(table[c].to_numpy() * 100 for c in ("low", "high")), color=style.SHADES[90], linewidth=0
-        )
+        low, high = (table[c].to_numpy() * 100 for c in ("low", "high"))
+        axes.fill_between(promised, low, high, color=style.SHADES[90], linewidth=0)
         axes.plot([0, 100], [0, 100], color=style.MUTED, linewidth=0.9, linestyle="--")
         look = style.line(0, len(promised)) | {"color": style.MEDIAN, "markersize": 3.2}
         axes.plot(promised, table["frequency"].to_numpy() * 100, **look)
@@ -57,7 +56,7 @@ def _panels(table: pl.DataFrame) -> tuple[Figure, list[tuple[Axes, pl.DataFrame]
     groups = table.filter(pl.col("frequency").is_not_null()).partition_by(*GROUP, maintain_order=True)
     columns = 1 if len(groups) == 1 else 2 if len(groups) <= 4 else 3
     rows = -(-len(groups) // columns)
-    figure = style.blank(style.COLUMN if rows == 1 else (5.6, 2.5 * rows))
+    figure = style.blank(style.COLUMN if rows == 1 else (style.COLUMN[0], 2.3 * rows))
     grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True).ravel()
     for axes in grid[len(groups) :]:
         axes.set_visible(False)

@@ -1,4 +1,4 @@
-"""A figure as a piece of HTML that needs nothing else: inline SVG, or a PNG in the page where the SVG would be large."""
+"""A figure as a piece of HTML that needs nothing else: inline SVG, or a PNG where that would be large."""
 
 import io
 import re

@@ -33,7 +33,8 @@ def fan_chart(
 ) -> Figure:
     """The forecast of one issue time in MW: median, central 50, 80, 90 and 98 % bands as far as its levels reach.
 
-    past_power [L] MW, NaN where unknown, at past_times [L], ends of intervals; without times they end at the issue time.
+    past_power [L] MW, NaN where unknown, at past_times [L], ascending ends of intervals; by default the last L steps
+        up to the issue time.
     observed [H] MW: what happened, NaN where unknown.
     Every value is drawn over the interval of which it is the mean, so the chart is the same however intervals are
     labelled, and past and forecast meet at the issue time. A note says what the forecast stood on unless that was
@@ -44,7 +45,7 @@ def fan_chart(
     figure = style.blank(size)
     axes = figure.add_subplot()
     style.dress(axes, ylabel="power (MW)")
-    ahead = date2num(issue + step * np.arange(task.horizon + 1))
+    ahead = _days(issue + step * np.arange(task.horizon + 1))
     handles, labels = [], []
     for percent in style.SHADES:
         tail = (100 - percent) / 200
@@ -55,12 +56,12 @@ def fan_chart(
     median = axes.stairs(forecast.median[row], ahead, color=style.MEDIAN, linewidth=1.9, baseline=None)
     handles.append(median)
     labels.append("median forecast")
-    first = ahead[0]
+    first = float(ahead[0])
     if past_power is not None:
         edges, power = _on_grid(np.asarray(past_power, np.float64), past_times, issue, step)
         handles.append(axes.stairs(power, edges, color=style.INK, linewidth=1.3, baseline=None))
         labels.append("measured, known then")
-        first = min(first, edges[0])
+        first = min(first, float(edges[0]))
     if observed is not None:
         truth = axes.stairs(np.asarray(observed, np.float64), ahead, color=style.INK, linewidth=1.3, baseline=None)
         truth.set_linestyle((0, (3, 1.2)))
@@ -68,7 +69,7 @@ def fan_chart(
         handles.append(truth)
         labels.append("measured afterwards")
     _mark(axes, issue, capacity_mw=task.capacity_mw, centred=first < ahead[0])
-    axes.set(xlim=(first, ahead[-1]), ylim=(0, task.capacity_mw * 1.06))
+    axes.set(xlim=(first, ahead[-1]), ylim=(0, task.capacity_mw * 1.1))
     _clock(axes)
     note = wrap(_stands_on(forecast, row), int(size[0] * CHARACTERS_PER_INCH))
     axes.set_xlabel("\n".join(["time (UTC)", *note]), loc="left")
@@ -85,18 +86,19 @@ def _on_grid(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Edges [K + 1] and power [K] of every interval from the first to the last time, NaN where none is given."""
     if times is None:
-        return date2num(issue + step * np.arange(-len(power), 1)), power
+        return _days(issue + step * np.arange(-len(power), 1)), power
     place = (times - times[0]) // step
     filled = np.full(int(place[-1]) + 1, np.nan)
     filled[place] = power
-    return date2num(times[0] + step * np.arange(-1, len(filled))), filled
+    return _days(times[0] + step * np.arange(-1, len(filled))), filled
 
 
 def _mark(axes: Axes, issue: np.datetime64, *, capacity_mw: float, centred: bool) -> None:
-    axes.axvline(date2num(issue), color=style.INK, linewidth=1, linestyle=(0, (1, 1)))
+    at = float(_days(issue))
+    axes.axvline(at, color=style.INK, linewidth=1, linestyle=(0, (1, 1)))
     axes.annotate(
         f"issued {issue.item():%d %b %Y %H:%M} UTC",
-        (date2num(issue), 1),
+        (at, 1),
         xycoords=("data", "axes fraction"),
         xytext=(0, 3),
         textcoords="offset points",
@@ -110,10 +112,9 @@ def _mark(axes: Axes, issue: np.datetime64, *, capacity_mw: float, centred: bool
         f"capacity {capacity_mw:g} MW",
         (1, capacity_mw),
         xycoords=("axes fraction", "data"),
-        xytext=(-2, -3),
+        xytext=(-2, 2),
         textcoords="offset points",
         ha="right",
-        va="top",
         fontsize=style.SMALL,
         fontfamily=style.FONT,
         color=style.MUTED,
@@ -121,10 +122,17 @@ def _mark(axes: Axes, issue: np.datetime64, *, capacity_mw: float, centred: bool
 
 
 def _clock(axes: Axes) -> None:
-    locator = AutoDateLocator(tz=UTC, minticks=3, maxticks=8)
+    locator = AutoDateLocator(tz=UTC, minticks=3, maxticks=8)  # type: ignore[no-untyped-call]
     axes.xaxis.set_major_locator(locator)
-    formatter = ConciseDateFormatter(locator, tz=UTC, formats=TICKS, zero_formats=DAWN, show_offset=False)
+    formatter = ConciseDateFormatter(  # type: ignore[no-untyped-call]
+        locator, tz=UTC, formats=TICKS, zero_formats=DAWN, show_offset=False
+    )
     axes.xaxis.set_major_formatter(formatter)
+
+
+def _days(times: Times | np.datetime64) -> NDArray[np.float64]:
+    """As matplotlib counts time."""
+    return np.asarray(date2num(times))  # type: ignore[no-untyped-call]
 
 
 def _stands_on(forecast: Forecast, row: int) -> str:

@@ -6,6 +6,7 @@ from matplotlib.figure import Figure
 from windcast.evaluation.charts import style
 from windcast.evaluation.scores import INTERVALS
 
+LEGEND_ROW = 0.19  # inches
 LOWEST_SKILL = -100.0  # percent: below twice the reference's error, how much worse tells nothing more
 
 
@@ -53,9 +54,11 @@ def coverage_by_lead(leads: pl.DataFrame, *, model: str) -> Figure:
 
 def _lines(leads: pl.DataFrame, column: str, ylabel: str, models: pl.Series | None = None) -> Figure:
     """A line a model; its look comes from its place among all models."""
-    figure = style.blank(style.COLUMN)
-    axes = figure.add_subplot()
     everyone = (leads["model"] if models is None else models).unique(maintain_order=True).to_list()
+    columns = max(1, min(3, 55 // (max(map(len, everyone)) + 6)))
+    width, height = style.COLUMN
+    figure = style.blank((width, height + LEGEND_ROW * (-(-len(everyone) // columns) - 1)))
+    axes = figure.add_subplot()
     hours, name = style.lead_axis(leads["lead_minutes"].to_numpy())
     style.dress(axes, xlabel=name, ylabel=ylabel)
     handles, labels = [], []
@@ -66,5 +69,5 @@ def _lines(leads: pl.DataFrame, column: str, ylabel: str, models: pl.Series | No
             handles += axes.plot(hours[mine], leads.filter(mine)[column].to_numpy(), **look)
             labels.append(model)
     axes.set_ylim(bottom=min(0, axes.get_ylim()[0]))
-    style.legend(figure, handles, labels, columns=3)
+    style.legend(figure, handles, labels, columns=columns)
     return figure

@@ -18,7 +18,7 @@ INK = "#1b1f24"
 MUTED = "#57606a"
 GRID = "#e3e7ec"
 MEDIAN = "#08306b"
-SHADES = {98: "#e6eff8", 90: "#cbdff0", 80: "#a3c8e3", 50: "#6fa9d3"}
+SHADES = {98: "#e1ebf5", 90: "#c6dbed", 80: "#a3c8e3", 50: "#6fa9d3"}
 HEAT = "Blues"
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#000000", "#e69f00", "#56b4e9")
 DASHES = ("-", "--", "-.", ":", (0, (6, 1.5, 1.5, 1.5, 1.5, 1.5)))
@@ -26,9 +26,9 @@ MARKERS = "osD^vPX*"
 
 FONT = "DejaVu Sans"  # ships with matplotlib
 TEXT = 9.5  # points
-SMALL = 8.5
-COLUMN = (5.6, 3.5)  # inches: half a desktop page, the width of a phone
-TALL = (5.6, 5.0)
+SMALL = 9
+COLUMN = (5.0, 3.3)  # inches: half a desktop page, the width of a phone
+TALL = (5.0, 4.8)
 WIDE = (9.0, 4.6)
 
 

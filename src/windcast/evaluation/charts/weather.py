@@ -52,7 +52,7 @@ def where_it_fails(failures: Failures) -> Figure:
     windy = failures.by_wind.height > 0
     months = failures.by_time["month"].n_unique()
     height = 1.3 + 0.24 * months
-    figure = style.blank((5.6, height + 2.5 * windy))
+    figure = style.blank((style.COLUMN[0], height + 2.5 * windy))
     if windy:
         heat, bars = figure.subplots(2, height_ratios=(height, 2.5))
         _bars(bars, failures.by_wind)
@@ -81,9 +81,9 @@ def _heat(figure: Figure, axes: Axes, table: pl.DataFrame) -> None:
 def _bars(axes: Axes, table: pl.DataFrame) -> None:
     style.dress(axes, xlabel="forecast wind speed (m/s)", ylabel="CRPS\n(% of capacity)")
     colours = [style.MEDIAN if enough else style.SHADES[80] for enough in table["enough"]]
-    width = table["speed_to"] - table["speed_from"]
-    axes.bar(table["speed_from"], table["crps"], width=width * 0.9, align="edge", color=colours)
-    axes.set_xlim(0, table["speed_to"].max())
+    begins, ends, crps = (table[c].to_numpy() for c in ("speed_from", "speed_to", "crps"))
+    axes.bar(begins, crps, width=0.9 * (ends - begins), align="edge", color=colours)
+    axes.set_xlim(0, float(ends[-1]))
 
 
 def _dress_bar(axes: Axes, label: str) -> None:
