@@ -1,7 +1,8 @@
-"""The command line: parse, compose the configuration, call one function. Imports what is heavy only where it is used."""
+"""The command line: parse, check, compose, call one function. Imports what is heavy only where it is used."""
 
+import shlex
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
     import polars as pl
 
     from windcast.data.farm import FarmData
+
+TABLES = (".csv", ".parquet", ".json")
+PICTURES = (".png", ".svg", ".pdf")
+SHOWN = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -33,12 +38,15 @@ Overrides = Annotated[
 
 
 def main() -> None:
-    """Runs the command line; a WindcastError becomes one line and exit status 2."""
+    """Runs the command line; a WindcastError, or a file that cannot be written, becomes one line and exit status 2."""
     try:
         app()
     except WindcastError as error:
-        print(f"windcast: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
+        _fail(str(error))
+    except OSError as error:
+        _fail(
+            f"{error.filename or 'input or output'}: {error.strerror or error}. Check the path, its rights and space."
+        )
 
 
 @app.command()
@@ -52,20 +60,21 @@ def demo(
 
     chosen = settings(overrides or [])
     farm = chosen.farm()
-    _say(f"[bold]{farm.name}[/bold]: {farm.capacity_mw:g} MW, {farm.start:%Y-%m-%d} to {farm.end:%Y-%m-%d}.")
-    _say(f"[dim]{farm.attribution}[/dim]")
+    _say(f"[bold]{_plain(farm.name)}[/bold]: {farm.capacity_mw:g} MW, {farm.start:%Y-%m-%d} to {farm.end:%Y-%m-%d}.")
+    if farm.attribution:
+        _say(f"[dim]{_plain(farm.attribution)}[/dim]")
     with _progress("Backtest") as on_progress:
         run = jobs.run_backtest(chosen, out, command=_command(), on_progress=on_progress)
     _leaderboard(run.backtest)
     with _progress("Training") as on_progress:
         bundle = jobs.train(chosen, out / "bundle", on_progress=on_progress)
     forecast, issue = jobs.forecast(bundle, farm)
-    _write(forecast.to_frame((0.05, 0.25, 0.5, 0.75, 0.95), interval=farm.interval), out / "forecast.csv")
+    _write(forecast.to_frame(_shown(forecast), interval=farm.interval), out / "forecast.csv")
     _plot(forecast, farm, out / "forecast.png")
     _say(f"""
 [bold]Look at[/bold]
-  {run.folder / "report.html"}   how good it is, where and when it fails
-  {out / "forecast.png"}   the forecast issued {issue:%Y-%m-%d %H:%M} UTC
+  {_plain(str(run.folder / "report.html"))}   how good it is, where and when it fails
+  {_plain(str(out / "forecast.png"))}   the forecast issued {issue:%Y-%m-%d %H:%M} UTC
 [bold]The same with your own farm[/bold]
   windcast data init power.csv --weather weather.csv   # writes farm.yaml: read it, correct what it guessed
   windcast data check data=files
@@ -86,10 +95,17 @@ def data_init(
 
     if out.exists() and not force:
         raise ConfigError(f"{out}: exists already. Choose another --out, or replace it with --force.")
-    found = guess.init(power, weather, out=out)
+    _check_output(out, (".yaml", ".yml"), "a description")
+    if not out.parent.is_dir():
+        raise ConfigError(f"{out}: the folder {out.parent} does not exist. Make it first.")
+    fresh = out.with_name(f".{out.name}.new")
+    fresh.unlink(missing_ok=True)
+    found = guess.init(power, weather, out=fresh)
+    fresh.replace(out)
     for sentence in found.sentences:
         _say(f"  • {_plain(sentence)}")
-    _say(f"\nWrote [bold]{out}[/bold]. Correct what is wrong, then: windcast data check data=files data.config={out}")
+    check = "windcast data check data=files" + ("" if out == Path("farm.yaml") else f" data.config={out}")
+    _say(f"\nWrote [bold]{_plain(str(out))}[/bold]. Correct what is wrong, then: {_plain(check)}")
 
 
 @data_app.command("check")
@@ -102,6 +118,8 @@ def data_check(
     from windcast.configs import settings
     from windcast.data import quality
 
+    _check_output(table, TABLES, "a table")
+    _check_output(plot, PICTURES, "a picture")
     farm = settings(overrides or []).farm()
     report = quality.check(farm)
     for name, value in report.summary.items():
@@ -131,7 +149,8 @@ def backtest(
     with _progress("Backtest") as on_progress:
         run = jobs.run_backtest(chosen, folder, command=_command(), on_progress=on_progress)
     _leaderboard(run.backtest)
-    _say(f"\nReport: [bold]{folder / 'report.html'}[/bold]   again, to the same numbers: windcast reproduce {folder}")
+    _say(f"\nReport: [bold]{_plain(str(folder / 'report.html'))}[/bold]")
+    _say(f"Again, to the same numbers: windcast reproduce {_plain(shlex.quote(str(folder)))}")
 
 
 @app.command()
@@ -144,10 +163,12 @@ def train(
     from windcast.configs import settings
     from windcast.workflows import jobs
 
+    chosen, known = settings(overrides or []), _utc(until, "--until")
     with _progress("Training") as on_progress:
-        bundle = jobs.train(settings(overrides or []), out, until=_utc(until), on_progress=on_progress)
-    _say(f"Wrote [bold]{bundle.folder}[/bold]: {bundle.manifest['model']} for {bundle.manifest['farm']}.")
-    _say(f"Forecast with it: windcast forecast {bundle.folder}")
+        bundle = jobs.train(chosen, out, until=known, on_progress=on_progress)
+    what = f"{chosen.model_name}{', calibrated' if bundle.manifest['model'] == 'calibrated' else ''}"
+    _say(f"Wrote [bold]{_plain(str(out))}[/bold]: {_plain(what)}, for {_plain(bundle.manifest['farm'])}.")
+    _say(f"Forecast with it: windcast forecast {_plain(shlex.quote(str(out)))}")
 
 
 @app.command()
@@ -162,30 +183,30 @@ def forecast(
     all_levels: Annotated[bool, typer.Option("--all-levels", help="Every quantile, not only five.")] = False,
 ) -> None:
     """Forecasts one issue time with a bundle, from your files or the data it was trained on."""
-    from windcast.configs import Settings
     from windcast.models.forecast import Rung
     from windcast.registry.bundles import open_bundle
     from windcast.workflows import jobs
+    from windcast.workflows.live import live_farm
 
+    _check_output(out, TABLES, "a table")
+    _check_output(plot, PICTURES, "a picture")
+    at = _utc(issue_time, "--issue-time")
     opened = open_bundle(bundle)
-    source = dict(opened.manifest["config"].get("data", {}))
-    if farm is not None:
-        source = {"source": "files", "config": str(farm)}
-    if power is not None or weather is not None:
-        if source.get("source") != "files":
-            raise ConfigError("--power and --weather go with a bundle trained on files, or with --farm farm.yaml.")
-        source |= {"power": power and str(power), "weather": weather and str(weather)}
-    data = Settings({"data": source}).farm()
-    result, issue = jobs.forecast(opened, data, _utc(issue_time))
-    levels = None if all_levels else (0.05, 0.25, 0.5, 0.75, 0.95)
-    _write(result.to_frame(levels, interval=data.interval), out)
+    data, missing = live_farm(_data_of(opened.manifest["config"].get("data", {}), farm, power, weather, bundle))
+    result, issue = jobs.forecast(opened, data, at)
+    _write(result.to_frame(None if all_levels else _shown(result), interval=data.interval), out)
     if plot is not None:
         _plot(result, data, plot)
-    _say(f"Forecast issued {issue:%Y-%m-%d %H:%M} UTC: [bold]{out}[/bold]" + (f", {plot}" if plot else ""))
+    files = _plain(f"{out}, {plot}" if plot else str(out))
+    _say(f"Forecast issued {issue:%Y-%m-%d %H:%M} UTC: [bold]{files}[/bold]")
+    for sentence in missing:
+        _say(f"[yellow]note[/yellow]: {_plain(sentence)}")
     for rung in sorted(set(result.rung.ravel().tolist())):
         if rung:
             leads = f"{int((result.rung == rung).sum())} of {result.rung.size} leads"
             _say(f"[yellow]note[/yellow]: {leads}: {Rung(rung).sentence}.")
+    if issue < opened.trained_until:
+        _say("[yellow]note[/yellow]: the model was trained on data later than this issue time, so it is no fair test.")
     if result.reanalysis:
         _say("[yellow]note[/yellow]: the weather is reanalysis, which no live forecast has.")
 
@@ -212,7 +233,7 @@ def report(run: Annotated[Path, typer.Argument(help="Folder of a run.")]) -> Non
     from windcast.workflows import jobs
 
     result, record = jobs.stored_backtest(run)
-    _say(f"Wrote [bold]{jobs.write_run_report(result, record, run)}[/bold]")
+    _say(f"Wrote [bold]{_plain(str(jobs.write_run_report(result, record, run)))}[/bold]")
 
 
 @app.command()
@@ -242,17 +263,46 @@ def show_config(overrides: Overrides = None) -> None:
 
 
 def _command() -> str:
-    return " ".join(["windcast", *sys.argv[1:]])
+    return shlex.join(["windcast", *sys.argv[1:]])
 
 
-def _utc(text: str | None) -> datetime | None:
+def _fail(message: str) -> None:
+    print(f"windcast: {' '.join(message.splitlines())}", file=sys.stderr)
+    raise SystemExit(2) from None
+
+
+def _utc(text: str | None, option: str) -> datetime | None:
     if text is None:
         return None
     try:
         time = datetime.fromisoformat(text)
-    except ValueError:
-        raise ConfigError(f"'{text}' is not a time. Write 2015-07-01T06:00 (UTC).") from None
-    return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+        return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise ConfigError(f"{option} is '{text}', not a time. Write 2015-07-01T06:00 (UTC).") from None
+
+
+def _data_of(
+    trained_on: dict[str, Any], farm: Path | None, power: Path | None, weather: Path | None, bundle: Path
+) -> dict[str, Any]:
+    """The `data` section to forecast from: the bundle's own, or the user's description, with files in place."""
+    source = dict(trained_on)
+    if farm is not None:
+        source = {"source": "files", "config": str(farm)}
+    if not source:
+        raise ConfigError(f"{bundle}: does not say what data it was trained on. Describe yours with --farm farm.yaml.")
+    if source.get("source") == "files" and not Path(source["config"]).expanduser().is_file():
+        raise ConfigError(f"{source['config']}: no such file in {Path.cwd()}. Name the description with --farm.")
+    replaced = {"power": power, "weather": weather}
+    if any(replaced.values()) and source.get("source") != "files":
+        raise ConfigError("--power and --weather go with a bundle trained on files, or with --farm farm.yaml.")
+    return source | {name: str(file) for name, file in replaced.items() if file is not None}
+
+
+def _shown(forecast: Any) -> tuple[float, ...] | None:
+    """Five levels, those of them that the forecast reaches; all of its own (None) if it reaches no two."""
+    first, last = forecast.task.levels[0] - 1e-9, forecast.task.levels[-1] + 1e-9
+    reached = tuple(level for level in SHOWN if first <= level <= last)
+    return reached if len(reached) > 1 else None
 
 
 def _say(text: str) -> None:
@@ -293,38 +343,57 @@ def _leaderboard(backtest: Any) -> None:
         "model": "model",
         "crps": "CRPS",
         "nmae": "NMAE",
-        "coverage_90": "in 90 % band",
-        "skill_persistence": "skill, persistence",
-        "skill_climatology": "skill, climatology",
-        "p_value": "p against best",
+        "coverage_90": "in 90 %\nband",
+        "skill_persistence": "skill,\npersist.",
+        "skill_climatology": "skill,\nclimat.",
+        "p_value": "p vs\nbest",
         "fit_seconds": "fit, s",
     }
     frame = leaderboard(backtest).select(titles.keys()).rename(titles)
-    _table(frame, "Leaderboard: errors in % of capacity, best first", decimals=2)
+    _table(frame, "Leaderboard: errors in % of capacity, best first", decimals=2, fold=False)
     if backtest.farm.weather_kind == "reanalysis":
         _say("[yellow]note[/yellow]: the weather is reanalysis, made after the fact. Live forecasts will be worse.")
 
 
-def _table(frame: "pl.DataFrame", title: str, decimals: int = 3) -> None:
+def _table(frame: "pl.DataFrame", title: str, decimals: int = 3, *, fold: bool = True) -> None:
+    from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=title, title_justify="left")
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     for name, dtype in frame.schema.items():
-        table.add_column(name.replace("_", " "), justify="right" if dtype.is_numeric() else "left", overflow="fold")
+        side: Any = "right" if dtype.is_numeric() else "left"
+        table.add_column(name.replace("_", " "), justify=side, overflow="fold", no_wrap=not fold)
     for row in frame.iter_rows():
-        table.add_row(*("" if v is None else f"{v:.{decimals}f}" if isinstance(v, float) else _plain(str(v)) for v in row))
+        table.add_row(*(_cell(value, decimals) for value in row))
     Console().print(table)
+
+
+def _cell(value: Any, decimals: int) -> str:
+    if value is None:
+        return ""
+    return f"{value:.{decimals}f}" if isinstance(value, float) else _plain(str(value))
+
+
+def _check_output(path: Path | None, suffixes: Sequence[str], what: str) -> None:
+    """Raises ConfigError, before anything is computed, for a path that could not be written afterwards."""
+    if path is None:
+        return
+    if path.suffix not in suffixes:
+        raise ConfigError(f"{path}: write {what} as {', '.join(suffixes[:-1])} or {suffixes[-1]}.")
+    if path.is_dir():
+        raise ConfigError(f"{path}: is a folder. Name a file.")
+    above = next(folder for folder in path.absolute().parents if folder.exists())
+    if not above.is_dir():
+        raise ConfigError(f"{path}: {above} is a file, not a folder. Choose another path.")
 
 
 def _write(frame: "pl.DataFrame", path: Path) -> None:
     writers: dict[str, Callable[[Path], Any]] = {
-        ".csv": lambda p: frame.write_csv(p, float_precision=4),
+        ".csv": lambda p: frame.write_csv(p, float_precision=4, datetime_format="%Y-%m-%dT%H:%M:%SZ"),
         ".parquet": lambda p: frame.write_parquet(p),
         ".json": lambda p: frame.write_json(p),
     }
-    if path.suffix not in writers:
-        raise ConfigError(f"{path}: write a table as .csv, .parquet or .json.")
     _into_place(path, writers[path.suffix])
 
 
@@ -338,8 +407,6 @@ def _plot(forecast: Any, farm: "FarmData", path: Path) -> None:
 
 
 def _save_figure(figure: Any, path: Path) -> None:
-    if path.suffix not in (".png", ".svg", ".pdf"):
-        raise ConfigError(f"{path}: write a picture as .png, .svg or .pdf.")
     _into_place(path, lambda part: figure.savefig(part, dpi=150, format=path.suffix[1:]))
 
 
@@ -347,5 +414,8 @@ def _into_place(path: Path, write: Callable[[Path], Any]) -> None:
     """Writes under a temporary name, then moves: never half a file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.part")
-    write(part)
-    part.replace(path)
+    try:
+        write(part)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)

@@ -108,7 +108,7 @@ class Source:
     farm: FarmData
     task: ForecastTask
     fit_at: datetime
-    issues: tuple[int, ...] = tuple(range(12))
+    issues: tuple[int, ...] = tuple(range(8))
     train_every: timedelta = timedelta(hours=1)
 
     @property
@@ -149,9 +149,9 @@ def _gefcom2014() -> Source:
     return Source(
         # half of the issue times before, half after the month's power becomes known
         farm,
-        task_of(farm, history=48, horizon=24, weather_lookahead=1),
+        task_of(farm, history=12, horizon=4, weather_lookahead=1),
         datetime(2012, 10, 1, tzinfo=UTC),
-        issues=tuple(range(int(month / timedelta(hours=1)) - 5, int(month / timedelta(hours=1)) + 6)),
+        issues=tuple(range(int(month / timedelta(hours=1)) - 4, int(month / timedelta(hours=1)) + 5)),
     )
 
 

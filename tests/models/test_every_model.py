@@ -227,7 +227,7 @@ def test_a_task_without_history_can_be_learned(model: str, weather: bool) -> Non
     windows = build_windows(farm, task).take(slice(0, -3))
     forecast = build(quick(small.CONFIGS[model])).fit(windows).predict(windows)
     assert_a_forecast(forecast, windows)
-    assert (forecast.rung == (Rung.FRESH if weather else Rung.NOTHING)).mean() > 0.9
+    assert (forecast.rung == Rung.FRESH).all()  # what is not expected is not missed
 
 
 @every_model

@@ -1,6 +1,7 @@
 """The Hydra tree, composed into plain settings; an unknown key is an error that names the nearest known one."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -12,6 +13,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from windcast.configs import checks
 from windcast.data import sources
 from windcast.data.farm import FarmData
 from windcast.data.task import ForecastTask
@@ -21,32 +23,48 @@ from windcast.models.base import MODELS, model_class
 
 GROUPS = ("data", "task", "model", "calibration")
 SHARED = {"seed": "${seed}", "threads": "${threads}"}
+KEY = re.compile(r"[A-Za-z_]\w*(\.\w+)*")
 
 # Pools by name: member -> weight and the keys in which it differs from its model's defaults.
 POOLS: dict[str, dict[str, tuple[float, dict[str, Any]]]] = {
     "pool": {"mlp": (0.65, {}), "gbm": (0.35, {})},
     "gefcom": {
-        "gbm": (0.5, {"rounds": 150, "learning_rate": 0.05, "num_leaves": 15, "min_data_in_leaf": 30}),
-        "forest": (0.5, {}),
+        "gbm": (
+            0.4,
+            {
+                "knots": [0.02, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.98],
+                "rounds": 150,
+                "learning_rate": 0.05,
+                "min_data_in_leaf": 200,
+                "feature_fraction": 0.2,
+                "bagging_fraction": 0.6,
+                "missing_share": 0.0,
+            },
+        ),
+        "forest": (0.4, {"trees": 150, "feature_fraction": 1.0, "bagging_fraction": 0.999, "missing_share": 0.0}),
+        "mlp": (0.2, {"hidden": [128, 128], "epochs": 8, "learning_rate": 0.002}),
     },
 }
 
 
 @dataclass(frozen=True)
 class Settings:
-    """A resolved configuration. `document` is all of it, as plain values, and what is kept with every result."""
+    """A resolved configuration. `document` is all of it, as plain values, and what is kept with every result.
+
+    Raises ConfigError naming the key where a value is missing, of the wrong type or impossible.
+    """
 
     document: dict[str, Any]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "document", checks.checked(self.document))
 
     @property
     def model_name(self) -> str:
         return str(self.document["model_choice"])
 
     def farm(self) -> FarmData:
-        options = dict(self.document["data"])
-        return sources.load(
-            options.pop("source"), {k: tuple(v) if isinstance(v, list) else v for k, v in options.items()}
-        )
+        return farm_of(self.document["data"])
 
     def task(self, farm: FarmData) -> ForecastTask:
         given = dict(self.document["task"])
@@ -62,11 +80,21 @@ class Settings:
 
     def contenders(self) -> dict[str, dict[str, Any]]:
         """The models that a backtest compares: the reference ones, the model, and it again calibrated."""
-        models = {name: default_of(name) for name in self.document["backtest"]["against"]}
+        models = {name: self._reference(name) for name in self.document["backtest"]["against"]}
         models[self.model_name] = self.document["model"]
         if self.document["calibration"]["name"] != "none":
             models[f"{self.model_name}, calibrated"] = self.forecaster()
         return models
+
+    def _reference(self, name: str) -> dict[str, Any]:
+        """A model as the tree has it, with the seed and threads of this configuration."""
+        _register()
+        known = [*(m for m in MODELS if m != "calibrated"), *(p for p in POOLS if p not in MODELS)]
+        if name not in known:
+            raise ConfigError(unknown_name("model in backtest.against", name, known))
+        shared = {key: self.document[key] for key in SHARED}
+        found: dict[str, Any] = _resolved(OmegaConf.create(shared | {"model": _choice(name)}))["model"]
+        return found
 
     def plan(self, farm: FarmData) -> Plan:
         given = self.document["backtest"]
@@ -83,35 +111,67 @@ class Settings:
         )
 
 
+def farm_of(data: Mapping[str, Any]) -> FarmData:
+    """The farm that the `data` section of a configuration names. Raises ConfigError for an unknown or wrong key."""
+    options = checks.data(data)
+    source = options.pop("source")
+    return sources.load(source, {k: tuple(v) if isinstance(v, list) else v for k, v in options.items()})
+
+
 def settings(overrides: Sequence[str] = ()) -> Settings:
     """The tree with overrides such as `data=klim`, `model=gbm`, `model.num_leaves=31`.
 
-    Raises ConfigError for an unknown group choice or key, naming the nearest known one, and for what Hydra cannot read.
+    Raises ConfigError for an unknown group choice or key, naming the nearest known one, for a value of the wrong type
+    or out of range, and for what Hydra cannot read.
     """
+    given = _pairs(overrides)
     _register()
     GlobalHydra.instance().clear()
     with initialize_config_module("windcast.configs", version_base="1.3"):
-        chosen = [o for o in overrides if o.partition("=")[0] in GROUPS]
-        for override in overrides:
-            key, found, value = override.partition("=")
-            if not found:
-                raise ConfigError(f"'{override}' is not key=value. For example: data=klim model.num_leaves=31.")
+        for key, value in given.items():
             if key in GROUPS and value not in _choices(key):
                 raise ConfigError(unknown_name(key, value, _choices(key)))
-        base = _composed(chosen)
-        known = _leaves(base)
-        for override in overrides:
-            key = override.partition("=")[0].lstrip("+~")
-            if key not in GROUPS and key not in known and OmegaConf.select(base, key) is None:
-                near = [k for k in known if k.rpartition(".")[0] == key.rpartition(".")[0]]
-                raise ConfigError(unknown_name("key", key, near or known))
-        config = _composed(list(overrides))
-    document = OmegaConf.to_container(config, resolve=True)
-    assert isinstance(document, dict)
-    picked = [o.partition("=")[2] for o in overrides if o.startswith("model=")]
+        base = _composed([f"{key}={value}" for key, value in given.items() if key in GROUPS])
+        for key in given:
+            if key not in GROUPS:
+                _check_key(base, key)
+        config = _composed([f"{key}={value}" for key, value in given.items()])
+    document = _resolved(config)
     default = "gefcom" if document["data"]["source"] == "gefcom2014" else "pool"
-    document["model_choice"] = picked[-1] if picked else default
-    return Settings({str(k): v for k, v in document.items()})
+    document["model_choice"] = given.get("model", default)
+    found = Settings(document)
+    found.contenders()
+    for key in ("start", "end", "train_from"):
+        _time(found.document["backtest"][key], f"backtest.{key}")
+    return found
+
+
+def _pairs(overrides: Sequence[str]) -> dict[str, str]:
+    """Key -> value, each key once."""
+    given: dict[str, str] = {}
+    for override in overrides:
+        key, found, value = override.partition("=")
+        if not found or not KEY.fullmatch(key):
+            raise ConfigError(f"'{override}' is not key=value. For example: data=klim model.num_leaves=31.")
+        if key in given:
+            raise ConfigError(f"'{key}' is given twice: {key}={given[key]} and {override}. Keep one.")
+        given[key] = value
+    return given
+
+
+def _check_key(base: DictConfig, key: str) -> None:
+    """Raises ConfigError if the tree has no value at `key`, naming the nearest of the keys beside it."""
+    node, prefix = base, ""
+    for part in key.split("."):
+        known = [f"{prefix}{name!s}" for name in node] if isinstance(node, DictConfig) else []
+        if f"{prefix}{part}" not in known:
+            if not known:
+                raise ConfigError(f"unknown key '{key}': {prefix.rstrip('.')} is a single value.")
+            raise ConfigError(unknown_name("key", key, known))
+        node, prefix = node._get_node(part), f"{prefix}{part}."  # type: ignore[assignment]
+    if isinstance(node, DictConfig):
+        inside = ", ".join(f"{prefix}{name!s}" for name in node)
+        raise ConfigError(f"'{key}' is not a single value. Set its keys one by one: {inside}.")
 
 
 def default_of(name: str) -> dict[str, Any]:
@@ -121,13 +181,17 @@ def default_of(name: str) -> dict[str, Any]:
 
 def _register() -> None:
     store = ConfigStore.instance()
-    for name in MODELS:
-        if name not in ("pool", "calibrated"):
-            store.store(group="model", name=name, node=_node(name, {}))
-    for pool, members in POOLS.items():
-        nodes = {name: _node(name, changed) for name, (_, changed) in members.items()}
-        weights = {name: weight for name, (weight, _) in members.items()}
-        store.store(group="model", name=pool, node={"name": "pool", "members": nodes, "weights": weights})
+    for name in (*MODELS, *POOLS):
+        if name != "calibrated":
+            store.store(group="model", name=name, node=_choice(name))
+
+
+def _choice(name: str) -> dict[str, Any]:
+    """What `model=name` stands for: a pool, or a model with its own defaults."""
+    if name not in POOLS:
+        return _node(name, {})
+    members = {member: _node(member, changed) for member, (_, changed) in POOLS[name].items()}
+    return {"name": "pool", "members": members, "weights": {member: w for member, (w, _) in POOLS[name].items()}}
 
 
 def _node(name: str, changed: dict[str, Any]) -> dict[str, Any]:
@@ -150,12 +214,13 @@ def _composed(overrides: list[str]) -> DictConfig:
         raise ConfigError(f"configuration: {str(error).splitlines()[0]}") from None
 
 
-def _leaves(config: DictConfig, prefix: str = "") -> list[str]:
-    names = []
-    for key, value in config.items_ex(resolve=False):
-        name = f"{prefix}{key!s}"
-        names += _leaves(value, f"{name}.") if isinstance(value, DictConfig) else [name]
-    return names
+def _resolved(config: DictConfig) -> dict[str, Any]:
+    try:
+        document = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    except OmegaConfBaseException as error:
+        raise ConfigError(f"configuration: {str(error).splitlines()[0]}") from None
+    assert isinstance(document, dict)
+    return {str(k): v for k, v in document.items()}
 
 
 def _time(value: Any, key: str) -> datetime | None:
@@ -163,9 +228,9 @@ def _time(value: Any, key: str) -> datetime | None:
         return None
     try:
         time = datetime.fromisoformat(str(value))
-    except ValueError:
+        return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+    except (ValueError, OverflowError):
         raise ConfigError(f"{key} is '{value}'; give a UTC time such as 2015-07-01 or 2015-07-01T06:00.") from None
-    return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
 
 
 def _hours(value: float, farm: FarmData) -> timedelta:

@@ -18,7 +18,7 @@ def save(folder: Path, **arrays: NDArray[Any]) -> None:
 def load(folder: Path) -> dict[str, NDArray[Any]]:
     """Raises ValueError if the file is broken or holds Python objects, OSError if it cannot be read."""
     try:
-        with np.load(folder / FILE, allow_pickle=False) as content:
+        with (folder / FILE).open("rb") as file, np.load(file, allow_pickle=False) as content:
             return {name: content[name] for name in content.files}
     except (BadZipFile, zlib.error, EOFError) as error:
         raise ValueError(f"{FILE} is broken: {error}") from None

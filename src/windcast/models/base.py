@@ -60,9 +60,10 @@ class Forecaster(ABC):
         age = windows.weather_age[:, windows.future]
         known = np.isfinite(age).any(axis=0)
         self.usual_age = np.zeros(self.task.horizon)
-        # ages lie evenly between one run's arrival and the next: middle and upper end tell the greatest, outages aside
-        middle, upper = np.nanquantile(age[:, known].astype(np.float64), (0.5, 0.95), axis=0)
-        self.usual_age[known] = upper + (upper - middle) / 9
+        if known.any():
+            # ages lie evenly from one run's arrival to the next: middle and upper end tell the greatest, outages aside
+            middle, upper = np.nanquantile(age[:, known].astype(np.float64), (0.5, 0.95), axis=0)
+            self.usual_age[known] = upper + (upper - middle) / 9
         self._fit(windows)
         return self
 

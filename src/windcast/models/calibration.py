@@ -2,11 +2,11 @@
 
 Each lead and level keeps the inner level that has lately covered as often as it should: after every arriving truth y,
     g ← g + rate × (level − 1{y ≤ Q_inner(g)})
-(adaptive conformal inference, Gibbs & Candès 2021, arXiv:2106.00170), so coverage is right in the long run as
-far as the inner quantiles reach, with their ends (see quantiles.with_ends). Truth comes from the windows' own past power, thus never before it was known.
+(adaptive conformal inference, Gibbs & Candès 2021, arXiv:2106.00170), so coverage is right in the long run as far as
+the inner quantiles reach, with their ends (see quantiles.with_ends). Truth comes from the windows' own past power, thus
+never before it was known.
 """
 
-from collections import OrderedDict
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,8 @@ from windcast.models.forecast import Forecast, Rung
 
 Floats = NDArray[np.float64]
 
+MOST_ANCHORS = 21
+ROWS = 256  # issue times renamed together, to stay in the cache
 LEAST_HOLDOUT = 200  # issue times; with fewer the level map starts where nothing is changed
 
 
@@ -49,21 +51,37 @@ class CalibratedConfig:
 class LevelMap:
     """The calibrator's memory.
 
-    inner [H, Q]: the inner model's level that stands for each of the task's levels.
-    pending: inner quantiles [H, Q + 2] by issue time (µs) until their truth is in, NaN where inputs were missing.
-    seen: times (µs) whose power has been absorbed; both forget what is older than the windows reach.
+    inner [H, A]: the inner model's level that stands for each of the anchors.
+    issued [P, H, Q + 2]: inner quantile functions of the last P = H + L steps, at row (issue step modulo P); NaN where
+    inputs were missing. issue_steps [P]: which step that is, −1 for none.
+    seen [L]: steps whose power has been absorbed, −1 for none, at (step modulo L).
     """
 
     inner: Floats
-    pending: "OrderedDict[int, NDArray[np.float32]]" = field(default_factory=OrderedDict)
-    seen: set[int] = field(default_factory=set)
+    issued: NDArray[np.float32]
+    issue_steps: NDArray[np.int64]
+    seen: NDArray[np.int64]
 
     @classmethod
     def start(cls, task: ForecastTask) -> "LevelMap":
-        return cls(np.tile(np.array(task.levels), (task.horizon, 1)))
+        """Nothing changed, nothing issued."""
+        reach = task.horizon + task.history
+        return cls(
+            np.tile(anchors(task), (task.horizon, 1)),
+            np.full((reach, task.horizon, len(task.levels) + 2), np.nan, np.float32),
+            np.full(reach, -1, np.int64),
+            np.full(task.history, -1, np.int64),
+        )
 
     def copy(self) -> "LevelMap":
-        return LevelMap(self.inner.copy(), OrderedDict(self.pending), set(self.seen))
+        return LevelMap(self.inner.copy(), self.issued.copy(), self.issue_steps.copy(), self.seen.copy())
+
+
+def anchors(task: ForecastTask) -> Floats:
+    """[A] levels whose calibration is followed, at most MOST_ANCHORS of the task's; those between follow them."""
+    places = np.linspace(0, len(task.levels) - 1, min(MOST_ANCHORS, len(task.levels)))
+    chosen: Floats = np.array(task.levels)[np.unique(np.rint(places).astype(int))]
+    return chosen
 
 
 class Calibrated(Forecaster):
@@ -114,69 +132,80 @@ class Calibrated(Forecaster):
     def _walk(self, inner: Forecast, windows: Windows) -> tuple[Array, LevelMap]:
         """Calibrated quantiles [B, H, Q] and the memory after them: first the truth, then the forecast, in time."""
         task, rate, state = self.task, self.config.rate, self.state.copy()
+        learns = bool(task.history and rate)
         levels = np.array(task.levels)
-        scale = np.concatenate([[0.0], levels, [1.0]])
         extended = quantiles.with_ends(inner.values, levels, capacity_mw=task.capacity_mw)
-        out = inner.values.copy()
         fresh = inner.rung == Rung.FRESH
-        step = int(np.timedelta64(task.resolution, "us").astype(np.int64))
-        issues = windows.issue_times.astype(np.int64)
-        for row in range(len(windows)):
-            issue = int(issues[row])
-            if task.history and rate:
-                _absorb(state, windows.power[row], issue, step, levels, scale, rate, task.capacity_mw)
-            use = fresh[row]
-            mapped = _apply(extended[row], np.sort(state.inner, axis=1), scale)
-            out[row] = np.where(use[:, None], mapped, out[row])
-            state.pending[issue] = np.where(use[:, None], extended[row], np.nan).astype(np.float32)
-            oldest = issue - (task.horizon + task.history) * step
-            while state.pending and next(iter(state.pending)) < oldest:
-                state.pending.popitem(last=False)
-        return out, state
+        learner = _Learner(task, rate)
+        step = np.timedelta64(task.resolution, "us").astype(np.int64)
+        history = np.empty((len(windows), *state.inner.shape))
+        for row, issue in enumerate((windows.issue_times.astype(np.int64) // step).tolist()):
+            if learns:
+                learner.absorb(state, windows.power[row], issue)
+            history[row] = state.inner
+            place = issue % len(state.issue_steps)
+            state.issue_steps[place] = issue
+            state.issued[place] = extended[row]
+            state.issued[place][~fresh[row]] = np.nan
+        mapped = _renamed(extended, history, anchors(task), levels) if learns or self._moved else inner.values
+        return np.where(fresh[..., None], mapped, inner.values), state
+
+    @property
+    def _moved(self) -> bool:
+        return bool((self.state.inner != anchors(self.task)).any())
 
     def _save(self, folder: Path) -> None:
         self.model.save(folder / "model")
-        issues = np.array(list(self.state.pending), np.int64)
-        shape = (0, self.task.horizon, len(self.task.levels) + 2)
-        waiting = np.stack(list(self.state.pending.values())) if len(issues) else np.empty(shape, np.float32)
-        seen = np.array(sorted(self.state.seen), np.int64)
-        arrays.save(folder, inner=self.state.inner, issues=issues, waiting=waiting, seen=seen)
+        state = self.state
+        arrays.save(folder, inner=state.inner, issued=state.issued, issue_steps=state.issue_steps, seen=state.seen)
 
     def _load(self, folder: Path) -> None:
         self.model = load(folder / "model")
         stored = arrays.load(folder)
-        pending = OrderedDict(zip(stored["issues"].tolist(), stored["waiting"], strict=True))
-        self.state = LevelMap(stored["inner"], pending, set(stored["seen"].tolist()))
+        self.state = LevelMap(stored["inner"], stored["issued"], stored["issue_steps"], stored["seen"])
 
 
-def _absorb(
-    state: LevelMap,
-    power: NDArray[np.float32],
-    issue: int,
-    step: int,
-    levels: Floats,
-    scale: Floats,
-    rate: float,
-    capacity_mw: float,
-) -> None:
-    """Updates the map with every power value of the window that was not known before."""
-    first = issue - (len(power) - 1) * step
-    state.seen = {t for t in state.seen if t >= first}
-    for column in np.flatnonzero(np.isfinite(power)):
-        time = first + int(column) * step
-        if time in state.seen:
-            continue
-        state.seen.add(time)
-        leads = [h for h in range(1, len(state.inner) + 1) if time - h * step in state.pending]
-        if not leads:
-            continue
-        row = np.array(leads) - 1
-        issued = np.stack([state.pending[time - h * step][h - 1] for h in leads])  # [leads, Q + 2]
-        covered_at = _apply(issued, state.inner[row], scale)
-        truth = float(power[column])
-        error = levels - _covered(truth, covered_at, state.inner[row], issued, scale, capacity_mw)
-        error[np.isnan(covered_at)] = 0
-        state.inner[row] = np.clip(state.inner[row] + rate * error, 1e-4, 1 - 1e-4)
+class _Learner:
+    """One issue time's lesson: every power value of its window that was not known before moves the map."""
+
+    def __init__(self, task: ForecastTask, rate: float) -> None:
+        self.rate, self.capacity_mw = rate, task.capacity_mw
+        self.anchors = anchors(task)
+        self.scale = np.concatenate([[0.0], np.array(task.levels), [1.0]])
+        self.leads = np.arange(1, task.horizon + 1)
+
+    def absorb(self, state: LevelMap, power: NDArray[np.float32], issue: int) -> None:
+        steps = issue + np.arange(1 - len(power), 1)
+        arrived = np.isfinite(power) & (state.seen[steps % len(power)] != steps)
+        for column in np.flatnonzero(arrived).tolist():
+            state.seen[steps[column] % len(power)] = steps[column]
+            self._learn(state, float(power[column]), int(steps[column]))
+
+    def _learn(self, state: LevelMap, truth: float, step: int) -> None:
+        """The truth of one step against all that was issued for it, at every lead."""
+        places = (step - self.leads) % len(state.issue_steps)
+        row = np.flatnonzero(state.issue_steps[places] == step - self.leads)
+        if not len(row):
+            return
+        issued = state.issued[places[row], row]  # [K, Q + 2]
+        covered_at = _apply(issued, state.inner[row], self.scale)
+        covered = _covered(truth, covered_at, state.inner[row], issued, self.scale, self.capacity_mw)
+        error = np.where(np.isnan(covered_at), 0, self.anchors - covered)
+        state.inner[row] = np.minimum(np.maximum(state.inner[row] + self.rate * error, 1e-4), 1 - 1e-4)
+
+
+def _renamed(extended: NDArray[np.float32], inner: Floats, at_anchors: Floats, levels: Floats) -> NDArray[np.float32]:
+    """[B, H, Q]: each level's quantile taken at the inner level that stands for it. inner [B, H, A]; ends stay ends."""
+    scale = np.concatenate([[0.0], levels, [1.0]])
+    out = np.empty((*extended.shape[:-1], len(levels)), np.float32)
+    for start in range(0, len(extended), ROWS):
+        rows = slice(start, start + ROWS)
+        ordered = np.maximum.accumulate(inner[rows], axis=-1)
+        full = np.concatenate([np.zeros_like(ordered[..., :1]), ordered, np.ones_like(ordered[..., :1])], axis=-1)
+        wanted = quantiles.read_off(full, np.concatenate([[0.0], at_anchors, [1.0]]), levels)
+        flat = extended[rows].reshape(-1, extended.shape[-1])
+        out[rows] = _apply(flat, wanted.reshape(len(flat), -1), scale).reshape(out[rows].shape)
+    return out
 
 
 def _covered(
@@ -204,11 +233,13 @@ def _covered(
     return covered
 
 
-def _apply(extended: NDArray[np.floating], inner: Floats, scale: Floats) -> NDArray[np.float32]:
-    """[K, Q] quantiles at levels `inner` [K, Q] of quantile functions [K, Q + 2] given at `scale` [Q + 2]."""
-    right = np.clip(np.searchsorted(scale, inner, side="right"), 1, len(scale) - 1)
-    share = (inner - scale[right - 1]) / (scale[right] - scale[right - 1])
-    low = np.take_along_axis(extended, right - 1, axis=1)
-    high = np.take_along_axis(extended, right, axis=1)
-    mapped: NDArray[np.float32] = (low + share * (high - low)).astype(np.float32)
+def _apply(extended: NDArray[np.floating], inner: NDArray[np.floating], scale: Floats) -> NDArray[np.float32]:
+    """[K, N] quantiles at levels `inner` [K, N] of quantile functions [K, Q + 2] given at `scale` [Q + 2]."""
+    place = np.interp(inner, scale, np.arange(len(scale)))
+    left = np.minimum(place.astype(np.intp), len(scale) - 2)
+    share = (place - left).astype(np.float32)
+    start = np.arange(len(extended))[:, None] * extended.shape[1] + left
+    flat = extended.ravel()
+    low = flat[start]
+    mapped: NDArray[np.float32] = low + share * (flat[start + 1] - low)
     return mapped

@@ -62,11 +62,7 @@ class Features:
 
     def table(self, windows: Windows, leads: NDArray[np.integer], *, threads: int) -> Floats:
         """[N, F]: a row an issue time and lead, N = B × K, ordered by issue time, then lead."""
-        columns = self.columns(windows, leads, threads=threads)
-        values = np.empty((len(windows), len(leads), len(columns)), np.float32)
-        for place, column in enumerate(columns.values()):
-            values[:, :, place] = column if column.ndim == 2 else column[:, None]
-        return values.reshape(-1, len(columns))
+        return as_table(self.columns(windows, leads, threads=threads))
 
     def _curve(self, windows: Windows, weather: Floats, threads: int) -> Floats:
         """[B, W] MW that the farm's power curve gives for each hour's weather; NaN where there is none."""
@@ -94,6 +90,26 @@ class Features:
         file = folder / "curve.txt"
         features.curve = trees.load(file)[0] if file.exists() else None
         return features
+
+
+def as_table(columns: dict[str, Floats]) -> Floats:
+    """[B × K, F] from columns of [B] or [B, K]."""
+    shape = columns["hour"].shape
+    values = np.empty((*shape, len(columns)), np.float32)
+    for place, column in enumerate(columns.values()):
+        values[:, :, place] = column if column.ndim == 2 else column[:, None]
+    return values.reshape(-1, len(columns))
+
+
+def of_weather(columns: dict[str, Floats]) -> dict[str, Floats]:
+    """Those columns that depend on the target hour and the weather run alone, whatever the issue time."""
+    recent = ("power", "error", "now_", "curve_plus", "curve_change", "lead")
+    return {name: column for name, column in columns.items() if not name.startswith(recent)}
+
+
+def of_leads(columns: dict[str, Floats], leads: NDArray[np.integer]) -> dict[str, Floats]:
+    """The columns of some of leads 1 … H, from those of all."""
+    return {name: column if column.ndim == 1 else column[:, leads - 1] for name, column in columns.items()}
 
 
 def _curve_inputs(weather: Floats, windows: Windows) -> Floats:
@@ -163,7 +179,10 @@ def _add_weather(columns: dict[str, Floats], windows: Windows, leads: NDArray[np
         if variable.startswith("temperature"):
             columns[f"now_{variable}"] = padded[:, now, place]
     if windows.variables:
-        columns["weather_age"] = windows.weather_age[:, windows.task.weather_history + leads - 1]
+        # from the run's arrival to the target: the same for every issue time that uses the run
+        hours = windows.task.resolution.total_seconds() / 3600 * leads
+        age = windows.weather_age[:, windows.task.weather_history + leads - 1]
+        columns["weather_reach"] = (age + hours).astype(np.float32) if not windows.reanalysis else age
 
 
 def _add_curve(
@@ -233,8 +252,7 @@ def _add_calendar(columns: dict[str, Floats], windows: Windows, leads: NDArray[n
     columns["hour"] = hour.astype(np.float32)
     columns["season_sin"] = np.sin(2 * np.pi * day / 365.25).astype(np.float32)
     columns["season_cos"] = np.cos(2 * np.pi * day / 365.25).astype(np.float32)
-    if len(leads) > 1:
-        columns["lead"] = np.broadcast_to(leads.astype(np.float32), valid.shape)
+    columns["lead"] = np.broadcast_to(leads.astype(np.float32), valid.shape)
 
 
 def _mean(values: Floats) -> Floats:

@@ -57,7 +57,10 @@ class Forecast:
         expected = (len(windows), task.horizon, len(task.levels))
         if values.shape != expected or not np.isfinite(values).all():
             raise TaskError(f"quantiles have shape {values.shape} or gaps; finite values of {expected} are due.")
-        bounded = np.clip(np.sort(values.astype(np.float32), axis=-1), 0, np.float32(task.capacity_mw))
+        ordered = values.astype(np.float32)
+        if (ordered[..., 1:] < ordered[..., :-1]).any():
+            ordered = np.sort(ordered, axis=-1)
+        bounded = np.clip(ordered, 0, np.float32(task.capacity_mw))
         return cls(
             task=task,
             issue_times=windows.issue_times,
@@ -142,7 +145,7 @@ def rungs(windows: Windows, usual_age: NDArray[np.floating], *, recent: int = 3)
     history, expects_weather = windows.task.history, bool(windows.variables)
     weather = np.isfinite(windows.weather[:, windows.future]).any(axis=-1)
     stale = weather & (windows.weather_age[:, windows.future] > usual_age + 1e-3)
-    power = np.isfinite(windows.power[:, -recent:]).any(axis=1)[:, None] | (not history)
+    power = np.isfinite(windows.power[:, -recent:]).any(axis=1, keepdims=True) | (not history)
     rung = np.where(stale, Rung.OLDER_RUN, Rung.FRESH)
     rung = np.where(~weather & expects_weather, Rung.NO_WEATHER, rung)
     rung = np.where(~power, Rung.NO_POWER, rung)

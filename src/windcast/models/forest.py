@@ -16,7 +16,7 @@ from windcast.data.windows import Windows
 from windcast.models import arrays, quantiles, trees
 from windcast.models.base import Array, Forecaster
 from windcast.models.features import Features
-from windcast.models.training import chunks, lead_groups, lesson, sample
+from windcast.models.training import distinct, inputs_of, lead_groups, lesson, pieces, sample
 
 BINS = 200  # of power, between 0 and capacity; bin 0 is exactly nothing
 
@@ -80,28 +80,22 @@ class QuantileForest(Forecaster):
             "max_bin": config.max_bin,
         }
         self.groups = []
+        lessons = sample(windows, most=len(windows), missing_share=config.missing_share, seed=config.seed)
         for leads in lead_groups(self.task):
-            part = sample(
-                windows,
-                most=max(1, config.max_rows // len(leads)),
-                missing_share=config.missing_share,
-                seed=config.seed,
-            )
-            rows = lesson(part, leads, self.features, threads=config.threads)
+            rows = lesson(lessons, leads, self.features, most=config.max_rows, threads=config.threads)
             booster = trees.grow(rows.inputs, rows.target, settings, rounds=config.trees, **shared)
             leaf = trees.leaves(booster, rows.inputs, config.threads)
             self.groups.append(_group(booster, leaf, _bins(rows.target, self.task.capacity_mw)))
 
     def _predict(self, windows: Windows) -> Array:
-        levels = np.array(self.task.levels)
+        threads, levels = self.config.threads, np.array(self.task.levels)
         out = np.empty((len(windows), self.task.horizon, len(levels)), np.float32)
-        for leads, group in zip(lead_groups(self.task), self.groups, strict=True):
-            for rows in chunks(windows, leads):
-                part = windows.take(rows)
-                inputs = self.features.table(part, leads, threads=self.config.threads)
-                edges = group.distribution(inputs, self.config.threads)
-                values = quantiles.of_distribution(edges, levels) * self.task.capacity_mw
-                out[rows, leads - 1] = values.reshape(len(part), len(leads), len(levels))
+        for piece in pieces(windows, lead_groups(self.task), self.features, threads=threads):
+            inputs = inputs_of(piece.columns, piece.leads, windows)
+            first, which = distinct(inputs)
+            edges = self.groups[piece.group].distribution(inputs[first], threads)
+            values = quantiles.of_distribution(edges, levels) * np.float32(self.task.capacity_mw)
+            piece.put(values[which], out)
         return out
 
     def _save(self, folder: Path) -> None:

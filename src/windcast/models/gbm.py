@@ -14,7 +14,7 @@ from windcast.errors import ConfigError
 from windcast.models import quantiles, trees
 from windcast.models.base import Array, Forecaster
 from windcast.models.features import Features
-from windcast.models.training import chunks, lead_groups, lesson, sample
+from windcast.models.training import distinct, inputs_of, lead_groups, lesson, pieces, sample
 
 
 @dataclass(frozen=True)
@@ -64,29 +64,25 @@ class GBM(Forecaster):
             "max_bin": config.max_bin,
         }
         self.boosters = []
+        lessons = sample(windows, most=len(windows), missing_share=config.missing_share, seed=config.seed)
         for leads in lead_groups(self.task):
-            part = sample(
-                windows,
-                most=max(1, config.max_rows // len(leads)),
-                missing_share=config.missing_share,
-                seed=config.seed,
-            )
-            rows = lesson(part, leads, self.features, threads=config.threads)
+            rows = lesson(lessons, leads, self.features, most=config.max_rows, threads=config.threads)
             data = trees.dataset(rows.inputs, rows.target, settings, config.threads)
             self.boosters.append(
                 [trees.boost(data, settings | {"alpha": knot}, rounds=config.rounds, **shared) for knot in config.knots]
             )
 
     def _predict(self, windows: Windows) -> Array:
-        knots, levels = np.array(self.config.knots), np.array(self.task.levels)
+        config = self.config
+        knots, levels = np.array(config.knots), np.array(self.task.levels)
         out = np.empty((len(windows), self.task.horizon, len(levels)), np.float32)
-        for leads, boosters in zip(lead_groups(self.task), self.boosters, strict=True):
-            for rows in chunks(windows, leads):
-                part = windows.take(rows)
-                inputs = self.features.table(part, leads, threads=self.config.threads)
-                at_knots = np.stack([trees.predict(b, inputs, self.config.threads) for b in boosters], axis=-1)
-                values = quantiles.between_levels(at_knots, knots, levels, capacity_mw=self.task.capacity_mw)
-                out[rows, leads - 1] = values.reshape(len(part), len(leads), len(levels))
+        for piece in pieces(windows, lead_groups(self.task), self.features, threads=config.threads):
+            inputs = inputs_of(piece.columns, piece.leads, windows)
+            first, which = distinct(inputs)
+            boosters = self.boosters[piece.group]
+            at_knots = np.stack([trees.predict(b, inputs[first], config.threads) for b in boosters], axis=-1)
+            values = quantiles.between_levels(at_knots, knots, levels, capacity_mw=self.task.capacity_mw)
+            piece.put(values[which], out)
         return out
 
     def _save(self, folder: Path) -> None:

@@ -1,8 +1,8 @@
 """A small multi-quantile network in plain NumPy: all leads of a group and all knots in one pass, a few seeds averaged.
 
 It sees the same features as the trees, pulled together over the leads of a group, and predicts how far power moves away
-from a base: the last known power for the first hours, the power curve later. Trained on the pinball loss (smoothed at its
-bend) with Adam (Kingma & Ba 2015), decoupled weight decay, a cosine rate and noise on the inputs.
+from a base: the last known power for the first hours, the power curve later. Trained on the pinball loss, smoothed at
+its bend, with Adam (Kingma & Ba 2015), decoupled weight decay, a cosine rate and noise on the inputs.
 """
 
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from windcast.errors import ConfigError, TaskError
 from windcast.models import arrays, quantiles
 from windcast.models.base import Array, Forecaster
 from windcast.models.features import Features
-from windcast.models.training import chunks, nothing_known, sample
+from windcast.models.training import nothing_known, pieces, sample
 
 Floats = NDArray[np.float32]
 
@@ -103,7 +103,8 @@ class MLP(Forecaster):
         unit = np.float32(config.scale * self.task.capacity_mw)
         self.networks = []
         for leads in self._groups():
-            inputs, base = self._inputs(lessons, leads)
+            columns = self.features.columns(lessons, leads, threads=config.threads)
+            inputs, base = self._inputs(columns, leads)
             scaled = (target[:, leads - 1].reshape(base.shape) - base) / unit
             known = np.isfinite(scaled).any(axis=1)
             if not known.any():
@@ -113,29 +114,25 @@ class MLP(Forecaster):
                 self.networks.append(train(inputs[known], scaled[known], config))
 
     def _predict(self, windows: Windows) -> Array:
-        knots, levels = np.array(self.config.knots), np.array(self.task.levels)
-        unit = np.float32(self.config.scale * self.task.capacity_mw)
+        config, knots, levels = self.config, np.array(self.config.knots), np.array(self.task.levels)
+        unit = np.float32(config.scale * self.task.capacity_mw)
         out = np.empty((len(windows), self.task.horizon, len(levels)), np.float32)
-        for leads, network in zip(self._groups(), self.networks, strict=True):
-            for rows in chunks(windows, leads):
-                part = windows.take(rows)
-                inputs, base = self._inputs(part, leads)
-                at_knots = base[..., None] + unit * network(inputs).reshape(*base.shape, len(knots))
-                values = quantiles.between_levels(at_knots, knots, levels, capacity_mw=self.task.capacity_mw)
-                out[rows, leads - 1] = values.reshape(len(part), len(leads), len(levels))
+        for piece in pieces(windows, self._groups(), self.features, threads=config.threads):
+            inputs, base = self._inputs(piece.columns, piece.leads)
+            at_knots = base[..., None] + unit * self.networks[piece.group](inputs).reshape(*base.shape, len(knots))
+            piece.put(quantiles.between_levels(at_knots, knots, levels, capacity_mw=self.task.capacity_mw), out)
         return out
 
     def _groups(self) -> list[NDArray[np.int64]]:
         leads = np.arange(1, self.task.horizon + 1)
         return np.split(leads, range(MOST_LEADS, self.task.horizon, MOST_LEADS))
 
-    def _inputs(self, windows: Windows, leads: NDArray[np.int64]) -> tuple[Floats, Floats]:
+    def _inputs(self, columns: dict[str, Floats], leads: NDArray[np.int64]) -> tuple[Floats, Floats]:
         """Inputs [N, F] of a lead group, NaN where missing, and the base [N, K] MW that the network moves from.
 
         With recent power a row is an issue time and K are the leads: they share what the last hours tell. Without it a
         row is a single lead, K = 1: hours of the same weather are alike, and there are far more of them to learn from.
         """
-        columns = self.features.columns(windows, leads, threads=self.config.threads)
         if self.task.history:
             return _together(columns, leads, self.task.capacity_mw)
         return _apart(columns, self.task.capacity_mw)

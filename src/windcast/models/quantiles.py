@@ -5,6 +5,9 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.floating]
 
+POINTS = 100  # point masses that stand for a pool
+BLOCK = 1024  # rows that fit the cache together
+
 
 def with_ends(values: Floats, levels: Floats, *, capacity_mw: float) -> NDArray[np.float32]:
     """[…, Q + 2]: the quantile function […, Q] and its ends at levels 0 and 1.
@@ -26,36 +29,42 @@ def between_levels(values: Floats, knots: Floats, levels: Floats, *, capacity_mw
     """Quantiles […, Q] at `levels` from those […, K] at `knots`, in any order; linear in the level, see `with_ends`."""
     ordered = np.clip(np.sort(values, axis=-1), 0, capacity_mw)
     full = with_ends(ordered, knots, capacity_mw=capacity_mw)
-    places = np.concatenate([[0.0], knots, [1.0]])
-    left = np.clip(np.searchsorted(places, levels, side="right") - 1, 0, len(places) - 2)
-    share = ((levels - places[left]) / (places[left + 1] - places[left])).astype(np.float32)
-    out: NDArray[np.float32] = full[..., left] * (1 - share) + full[..., left + 1] * share
-    return out
+    return read_off(full, np.concatenate([[0.0], knots, [1.0]]), levels)
 
 
 def linear_pool(members: list[Floats], weights: Floats, levels: Floats) -> NDArray[np.float32]:
     """Quantiles […, Q] of the weighted average of the members' distribution functions (Stone 1961).
 
-    members: each […, Q] at `levels`. Each member counts as Q equal point masses at its quantiles.
+    members: each […, Q] at `levels`, ascending. Each stands for itself with a number of equal point masses at evenly
+    spaced levels, in proportion to its weight and POINTS in all; the pool's quantiles are read off their order.
     """
-    count = len(levels)
-    values = np.concatenate(members, axis=-1).astype(np.float32)
-    mass = np.repeat(np.asarray(weights, np.float64) / np.sum(weights) / count, count).astype(np.float32)
-    if np.ptp(weights) == 0:
-        values.sort(axis=-1)
-        mid = (np.arange(values.shape[-1]) + 0.5) / values.shape[-1]
-        place = np.interp((np.arange(count) + 0.5) / count, mid, np.arange(values.shape[-1]))
-        low = place.astype(int)
-        share = (place - low).astype(np.float32)
-        high = np.minimum(low + 1, values.shape[-1] - 1)
-        even: NDArray[np.float32] = values[..., low] * (1 - share) + values[..., high] * share
-        return even
-    order = np.argsort(values, axis=-1, kind="stable")
-    values = np.take_along_axis(values, order, axis=-1)
-    cumulative = np.cumsum(mass[order], axis=-1)
-    mid = cumulative - mass[order] / 2
-    wanted = (np.arange(count) + 0.5) / count
-    return _interpolate_rows(mid, values, wanted.astype(np.float32))
+    share = np.asarray(weights, np.float64) / np.sum(weights)
+    counts = np.rint(share * max(POINTS, len(levels))).astype(int)
+    counts = np.where(share > 0, np.maximum(counts, 1), 0)
+    masses = [
+        read_off(values, levels, (np.arange(count) + 0.5) / count)
+        for values, count in zip(members, counts, strict=True)
+        if count
+    ]
+    pooled = np.sort(np.concatenate(masses, axis=-1), axis=-1)
+    return read_off(pooled, (np.arange(counts.sum()) + 0.5) / counts.sum(), levels)
+
+
+def read_off(values: Floats, places: Floats, wanted: Floats) -> NDArray[np.float32]:
+    """np.interp of every row: values […, K] at `places` [K], read at `wanted` [Q]; constant beyond the ends.
+
+    In blocks that stay in the cache, a row a place: the bits of a row do not depend on the rows beside it.
+    """
+    position = np.interp(wanted, places, np.arange(len(places)))
+    left = np.minimum(position.astype(int), max(len(places) - 2, 0))
+    right = np.minimum(left + 1, len(places) - 1)
+    share = (position - left).astype(np.float32)[:, None]
+    flat = values.reshape(-1, values.shape[-1])
+    out = np.empty((len(flat), len(wanted)), np.float32)
+    for start in range(0, len(flat), BLOCK):
+        block = np.ascontiguousarray(flat[start : start + BLOCK].T, np.float32)
+        out[start : start + BLOCK] = (block[left] * (1 - share) + block[right] * share).T
+    return out.reshape(*values.shape[:-1], len(wanted))
 
 
 def of_distribution(edges: Floats, levels: Floats) -> NDArray[np.float32]:
@@ -73,19 +82,6 @@ def of_distribution(edges: Floats, levels: Floats) -> NDArray[np.float32]:
     return values
 
 
-def _interpolate_rows(grid: Floats, values: Floats, wanted: Floats) -> NDArray[np.float32]:
-    """np.interp of each row: grid in (0, 1), values […, K], ascending; wanted [Q]. Returns […, Q]."""
-    width = grid.shape[-1]
-    flat, steps = values.reshape(-1, width), grid.reshape(-1, width).astype(np.float64)
-    right = np.clip(_search_rows(steps, wanted), 1, width - 1)
-    low, high = (np.take_along_axis(steps, right - shift, axis=-1) for shift in (1, 0))
-    share = np.clip((wanted - low) / np.maximum(high - low, 1e-12), 0, 1)
-    bottom, top = (np.take_along_axis(flat, right - shift, axis=-1) for shift in (1, 0))
-    mixed = bottom + share * (top - bottom)
-    out: NDArray[np.float32] = mixed.reshape(*values.shape[:-1], len(wanted)).astype(np.float32)
-    return out
-
-
 def _search_rows(grid: Floats, wanted: Floats) -> NDArray[np.int64]:
     """[N, Q] np.searchsorted of each row: grid [N, K] in [0, 1], ascending; wanted [Q] in [0, 1].
 
@@ -96,4 +92,5 @@ def _search_rows(grid: Floats, wanted: Floats) -> NDArray[np.int64]:
     row = np.arange(len(grid))[:, None]
     places, sought = (np.rint(v * unit).astype(np.int64) for v in (grid, np.asarray(wanted, np.float64)))
     found: NDArray[np.int64] = np.searchsorted((places + 2 * unit * row).ravel(), (sought + 2 * unit * row).ravel())
-    return found.reshape(len(grid), -1) - grid.shape[-1] * row
+    right: NDArray[np.int64] = found.reshape(len(grid), -1) - grid.shape[-1] * row
+    return right

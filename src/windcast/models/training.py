@@ -1,6 +1,8 @@
 """What learned models share: which leads go together, which rows to learn from, and practice with missing inputs."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,12 +10,13 @@ from numpy.typing import NDArray
 from windcast.data.task import ForecastTask
 from windcast.data.windows import Windows
 from windcast.errors import TaskError
-from windcast.models.features import Features
+from windcast.models.features import Features, as_table, of_leads, of_weather
 
 Floats = NDArray[np.float32]
 
-# A model a lead where recent power makes every step different, wider groups later; without power one for all.
-EDGES = (1, 2, 3, 6, 48, 384)
+# A model a lead for the first steps, wider groups up to NEAR, and beyond it one that goes by the weather alone.
+EDGES = (1, 2, 3, 6)
+NEAR = timedelta(hours=6)
 CHUNK_ROWS = 60_000
 
 
@@ -21,29 +24,61 @@ def lead_groups(task: ForecastTask) -> list[NDArray[np.int64]]:
     """Leads (1 = first step) that share one model; together they are 1 … horizon."""
     if not task.history:
         return [np.arange(1, task.horizon + 1)]
-    groups, start = [], 1
-    for edge in (*EDGES, task.horizon):
-        end = min(edge, task.horizon)
-        if end >= start:
-            groups.append(np.arange(start, end + 1))
-            start = end + 1
-    return groups
+    edges = sorted({min(edge, task.horizon) for edge in (*EDGES, _near(task), task.horizon)})
+    starts = [1, *(edge + 1 for edge in edges[:-1])]
+    return [np.arange(start, edge + 1) for start, edge in zip(starts, edges, strict=True)]
+
+
+def _near(task: ForecastTask) -> int:
+    return max(EDGES[-1], NEAR // task.resolution)
+
+
+def inputs_of(columns: dict[str, Floats], leads: NDArray[np.int64], windows: Windows) -> Floats:
+    """[B × K, F] for trees: beyond NEAR what the weather says; a farm without weather always goes by its power."""
+    far = windows.task.history and leads[0] > _near(windows.task) and windows.variables
+    return as_table(of_weather(columns) if far else columns)
 
 
 @dataclass(frozen=True)
 class Lesson:
-    """inputs [N, F] and target [N] MW of one lead group, every target known and reached freely."""
+    """inputs [N, F] and target [N] MW of one lead group, every target known and reached freely, no row twice."""
 
     inputs: Floats
     target: Floats
 
 
-def lesson(windows: Windows, leads: NDArray[np.int64], features: Features, *, threads: int) -> Lesson:
-    target = np.where(windows.free, windows.target, np.nan)[:, leads - 1].ravel()
-    known = np.isfinite(target)
-    if not known.any():
+def lesson(windows: Windows, leads: NDArray[np.int64], features: Features, *, most: int, threads: int) -> Lesson:
+    """At most `most` rows, evenly from all issue times.
+
+    The same hour with the same weather is one lesson, however many issue times looked ahead to it: it happened once.
+    """
+    inputs, targets = [], []
+    for rows in parts(windows):
+        part = windows.take(rows)
+        columns = features.columns(part, leads, threads=threads)
+        inputs.append(inputs_of(columns, leads, windows))
+        targets.append(np.where(part.free, part.target, np.nan)[:, leads - 1].ravel())
+    table, target = np.concatenate(inputs), np.concatenate(targets)
+    known = np.flatnonzero(np.isfinite(target))
+    if not len(known):
         raise TaskError(nothing_known(leads))
-    return Lesson(features.table(windows, leads, threads=threads)[known], target[known])
+    first, _ = distinct(np.column_stack([table[known], target[known]]))
+    kept = known[np.sort(first)]
+    kept = kept[np.linspace(0, len(kept) - 1, min(most, len(kept))).astype(int)]
+    return Lesson(table[kept], target[kept])
+
+
+def distinct(table: Floats) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """First row [U] of every distinct row of [N, F], and which of them [N] each row is; equal to the bit."""
+    words = np.ascontiguousarray(table, np.float32).view(np.uint32)
+    odd = np.asarray(np.random.default_rng(0).integers(2**62, size=words.shape[1], dtype=np.uint64) * 2 + 1)
+    mixed = np.zeros(len(words), np.uint64)
+    for place in range(words.shape[1]):
+        mixed = (mixed ^ (mixed >> np.uint64(29))) * odd[place] + words[:, place]
+    _, first, which = np.unique(mixed, return_index=True, return_inverse=True)
+    if not (words == words[first[which]]).all():  # two rows with one hash: keep all apart
+        return np.arange(len(words)), np.arange(len(words))
+    return first, which
 
 
 def nothing_known(leads: NDArray[np.int64]) -> str:
@@ -82,7 +117,30 @@ def _with_missing_inputs(windows: Windows, share: float, rng: np.random.Generato
     return practice
 
 
-def chunks(windows: Windows, leads: NDArray[np.int64]) -> list[slice]:
-    """Slices of issue times that keep a feature table within memory."""
-    size = max(1, CHUNK_ROWS // len(leads))
+@dataclass(frozen=True)
+class Piece:
+    """Part of what is to be forecast: `rows` of the issue times, lead group `group`, and its feature columns."""
+
+    rows: slice
+    group: int
+    leads: NDArray[np.int64]
+    columns: dict[str, Floats]
+
+    def put(self, values: NDArray[np.floating], into: Floats) -> None:
+        """Quantiles [B × K, Q] or [B, K, Q] of this piece into [all B, H, Q]."""
+        into[self.rows, self.leads[0] - 1 : self.leads[-1]] = values.reshape(-1, len(self.leads), into.shape[-1])
+
+
+def pieces(windows: Windows, groups: list[NDArray[np.int64]], features: Features, *, threads: int) -> Iterator[Piece]:
+    """Every lead group of every part of the issue times; a part's features are made once and fit into memory."""
+    every = np.arange(1, windows.task.horizon + 1)
+    for rows in parts(windows):
+        columns = features.columns(windows.take(rows), every, threads=threads)
+        for number, leads in enumerate(groups):
+            yield Piece(rows, number, leads, of_leads(columns, leads))
+
+
+def parts(windows: Windows) -> list[slice]:
+    """Slices of issue times whose features fit into memory."""
+    size = max(1, CHUNK_ROWS // windows.task.horizon)
     return [slice(start, start + size) for start in range(0, len(windows), size)]

@@ -50,7 +50,11 @@ def save(file: Path, boosters: list[Any]) -> None:
 
 def load(file: Path) -> list[Any]:
     """Raises ValueError if the file is broken, OSError if it cannot be read."""
+    texts = file.read_text().split(SEPARATOR)
+    # LightGBM itself crashes the process on a text that is cut off
+    if not all(text.startswith("tree\n") and "\nend of parameters\n" in text for text in texts):
+        raise ValueError(f"{file.name} is not complete")
     try:
-        return [lgb.Booster(model_str=text) for text in file.read_text().split(SEPARATOR)]
+        return [lgb.Booster(model_str=text) for text in texts]
     except lgb.basic.LightGBMError as error:
         raise ValueError(f"{file.name} is broken: {error}") from None

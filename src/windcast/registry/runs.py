@@ -5,12 +5,15 @@ runs/20260101-060000-klim-pool/
   forecasts.parquet   every model, issue time, lead and level, with what was observed
   leaderboard.csv     one row a model
   report.html         for people
-  bundle/             the model fitted on all data
 """
 
 import hashlib
 import json
+import shutil
 import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -23,6 +26,7 @@ from windcast.errors import BundleError, unknown_name
 from windcast.evaluation.backtest import Backtest
 
 RECORD = "run.json"
+FORECASTS = "forecasts.parquet"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,10 +44,7 @@ class Record:
     fingerprint: dict[str, str]
 
     def write(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        part = folder / f"{RECORD}.part"
-        part.write_text(json.dumps(asdict(self), indent=1, default=str))
-        part.replace(folder / RECORD)
+        (folder / RECORD).write_text(json.dumps(asdict(self), indent=1, default=str))
 
 
 def read(folder: Path) -> Record:
@@ -57,6 +58,34 @@ def read(folder: Path) -> Record:
         return Record(**json.loads(file.read_text()))
     except (ValueError, TypeError) as error:
         raise BundleError(f"{file}: not a readable run ({error}).") from None
+
+
+def check_place(folder: Path) -> None:
+    """Raises BundleError unless a run can be written to `folder`: absent, empty, or a run, which is replaced."""
+    if folder.exists() and not folder.is_dir():
+        raise BundleError(f"{folder}: is a file, not a folder. Choose another folder for the run.")
+    if folder.is_dir() and not (folder / RECORD).is_file() and any(folder.iterdir()):
+        raise BundleError(f"{folder}: holds something else than a run. Choose another folder.")
+
+
+@contextmanager
+def written(folder: Path) -> Iterator[Path]:
+    """A folder to write a run into; on success its files move to `folder`, the record last, and else nothing does.
+
+    Between the first and the last of them there is no record, so files of two runs are never taken for one.
+    """
+    check_place(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    part = Path(tempfile.mkdtemp(prefix=".run-", dir=folder))
+    try:
+        yield part
+        (folder / RECORD).unlink(missing_ok=True)
+        for file in sorted(part.iterdir(), key=lambda f: f.name == RECORD):
+            file.replace(folder / file.name)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+        if not any(folder.iterdir()):
+            folder.rmdir()
 
 
 def fresh_folder(parent: Path, label: str) -> Path:

@@ -30,11 +30,13 @@ def compare_runs(first: Path, second: Path, models: str | None = None) -> tuple[
     result = compare(losses, reference, issue_times=shared, resolution=one.task.resolution)
     overall = result.overall
     word = "better" if overall.difference < 0 else "worse"
-    sure = "significant" if overall.p_value < 0.05 else "not significant"
+    sure = "significant at 5 %" if overall.p_value < 0.05 else "not significant at 5 %"
+    if np.isnan(overall.p_value):
+        sure = "too few issue times to say whether that is chance"
     percent = 100 * abs(overall.difference) / float(np.nanmean(reference))
     verdict = (
         f"{names[0]} is {percent:.1f} % {word} than {names[1]} in CRPS over {overall.n:,} issue times; "
-        f"Diebold-Mariano p = {overall.p_value:.2g}: {sure} at 5 %."
+        f"Diebold-Mariano p = {overall.p_value:.2g}: {sure}."
     )
     return result.leads, verdict
 
@@ -46,7 +48,7 @@ def _names(one: Backtest, other: Backtest, models: str | None, *, same: bool) ->
             return mine[-1], theirs[-1]
         if len(mine) < 2:
             raise ConfigError("the run has one model only; name another run to compare it with.")
-        return mine[-1], mine[-2]
+        return mine[-1], min(mine[:-1], key=lambda name: float(np.nanmean(crps(one.forecasts[name], one.observed))))
     first, found, second = models.partition(":")
     if not found:
         raise ConfigError(f"--models is '{models}'; write it as first:second, for example pool:persistence.")

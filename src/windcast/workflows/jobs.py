@@ -1,4 +1,4 @@
-"""The jobs: backtest, train, reproduce. Each takes settings and gives back what it made."""
+"""The jobs: backtest, train, forecast, reproduce. Each checks where it will write before it computes."""
 
 import shlex
 from collections.abc import Callable
@@ -11,10 +11,11 @@ import polars as pl
 from numpy.typing import NDArray
 
 from windcast.configs import Settings
-from windcast.data.farm import FarmData, Times
+from windcast.data.farm import KEYS, FarmData, Times
+from windcast.data.task import ForecastTask
 from windcast.data.windows import build_windows
-from windcast.errors import BundleError
-from windcast.evaluation.backtest import Backtest, Plan, backtest, folds, training_windows
+from windcast.errors import BundleError, ConfigError, TaskError
+from windcast.evaluation.backtest import Backtest, backtest, folds, training_windows
 from windcast.evaluation.leaderboard import leaderboard
 from windcast.evaluation.report import write_report
 from windcast.evaluation.scores import score
@@ -38,6 +39,7 @@ class Run:
 
 def run_backtest(settings: Settings, folder: Path, *, command: str, on_progress: Progress = quiet) -> Run:
     """Backtests the settings' contenders and writes record, forecasts, leaderboard and report into `folder`."""
+    runs.check_place(folder)
     farm = settings.farm()
     task, plan = settings.task(farm), settings.plan(farm)
     result = backtest(farm, task, settings.contenders(), plan, on_progress=on_progress)
@@ -52,15 +54,16 @@ def run_backtest(settings: Settings, folder: Path, *, command: str, on_progress:
         scores={name: dict(score(f, result.observed).overall) for name, f in result.forecasts.items()},
         fingerprint=runs.fingerprint(result),
     )
-    folder.mkdir(parents=True, exist_ok=True)
-    result.write(folder / "forecasts.parquet")
-    leaderboard(result).write_csv(folder / "leaderboard.csv")
-    write_run_report(result, record, folder)
-    record.write(folder)
+    with runs.written(folder) as part:
+        result.write(part / runs.FORECASTS)
+        leaderboard(result).write_csv(part / "leaderboard.csv")
+        write_run_report(result, record, folder, file=part / "report.html")
+        record.write(part)
     return Run(folder, record, result)
 
 
-def write_run_report(result: Backtest, record: runs.Record, folder: Path) -> Path:
+def write_run_report(result: Backtest, record: runs.Record, folder: Path, *, file: Path | None = None) -> Path:
+    """The report of the run in `folder`, to `file` (default: report.html in that folder)."""
     provenance = {
         "command": record.command,
         "code": record.code,
@@ -69,18 +72,23 @@ def write_run_report(result: Backtest, record: runs.Record, folder: Path) -> Pat
         "made": record.created,
         **{name: found for name, found in record.packages.items() if name != "windcast"},
     }
-    commands = (record.command, f"windcast reproduce {folder}")
-    return write_report(result, folder / "report.html", commands=commands, provenance=provenance)
+    commands = (record.command, f"windcast reproduce {shlex.quote(str(folder))}")
+    return write_report(result, file or folder / "report.html", commands=commands, provenance=provenance)
 
 
 def train(
     settings: Settings, folder: Path, *, until: datetime | None = None, on_progress: Progress = quiet
 ) -> bundles.Bundle:
     """Fits the model on all that was known at `until` (default: the end of the data) and writes its bundle."""
+    if folder.exists() and not (folder / bundles.MANIFEST).is_file():
+        raise BundleError(f"{folder}: exists and is not a bundle. Choose another folder.")
     farm = settings.farm()
     task = settings.task(farm)
-    until = until or farm.end + farm.power_delay
-    plan = Plan(**(settings.plan(farm).__dict__ | {"start": until, "end": until}))
+    everything = farm.end + farm.power_delay
+    until = min(until or everything, everything)
+    if until <= farm.start:
+        raise TaskError(f"nothing is known of {farm.name} at {until:%Y-%m-%d %H:%M} UTC; its data begin {farm.start}.")
+    plan = replace(settings.plan(farm), start=until, end=until)
     on_progress("windows", 0, 3)
     lessons = training_windows(farm, task, plan, until)
     on_progress(f"fitting {settings.model_name} on {len(lessons):,} issue times", 1, 3)
@@ -97,7 +105,7 @@ def forecast(bundle: bundles.Bundle, farm: FarmData, issue_time: datetime | None
     Online calibration first catches up: forecasts are made for the issue times since training that the files cover,
     at most 60 days of them, and compared with the power that has arrived since.
     """
-    bundle.check_farm(farm)
+    farm = fitting(bundle, farm)
     task = bundle.forecaster.task
     known = farm.power.drop_nulls("power_mw")
     issue = issue_time or (known["time"][-1] if known.height else farm.end) + farm.power_delay
@@ -111,35 +119,62 @@ def forecast(bundle: bundles.Bundle, farm: FarmData, issue_time: datetime | None
     return bundle.forecaster.step(windows)[0].take(slice(-1, None)), issue
 
 
+def fitting(bundle: bundles.Bundle, farm: FarmData) -> FarmData:
+    """The farm as the bundle knows it: without any weather its variables are there, all unknown, so a forecast comes.
+
+    Raises DataContractError where the farm's data are not what the model was trained on.
+    """
+    contract = bundle.manifest["contract"]
+    if not farm.weather.is_empty() or contract["weather_kind"] == "none":
+        bundle.check_farm(farm)
+        return farm
+    rest = {key: value for key, value in contract.items() if key not in ("variables", "weather_kind")}
+    replace(bundle, manifest=bundle.manifest | {"contract": rest}).check_farm(farm)
+    nothing = dict.fromkeys(KEYS, pl.Datetime("us", "UTC")) | dict.fromkeys(contract["variables"], pl.Float64)
+    return replace(farm, weather=pl.DataFrame(schema=nothing))
+
+
 def stored_backtest(folder: Path) -> tuple[Backtest, runs.Record]:
-    """A run's backtest read back from disk. Raises BundleError if its data have changed since."""
+    """A run's backtest read back from disk. Raises BundleError if its data have changed since, or it is unreadable."""
     record = runs.read(folder)
     settings = Settings(record.settings)
     farm = settings.farm()
     if farm.checksum != record.data_checksum:
         raise BundleError(f"{folder}: the data of {farm.name} have changed since this run. Backtest again.")
     task, plan = settings.task(farm), settings.plan(farm)
-    frame = pl.read_parquet(folder / "forecasts.parquet")
-    columns = [column_of(level) for level in task.levels]
-    forecasts, observed = {}, np.empty((0, task.horizon), np.float32)
-    for (name,), part in frame.group_by("model", maintain_order=True):
-        values = part.select(columns).to_numpy().astype(np.float32)
-        rung = np.array([Rung[r.upper()] for r in part["inputs"]], np.int8).reshape(-1, task.horizon)
-        forecasts[str(name)] = Forecast(
-            task=task,
-            issue_times=part["issue_time"].dt.replace_time_zone(None).to_numpy()[:: task.horizon],
-            values=values.reshape(-1, task.horizon, len(columns)),
-            rung=rung,
-            reanalysis=farm.weather_kind == "reanalysis",
-        )
-        observed = part["observed_mw"].to_numpy().astype(np.float32).reshape(-1, task.horizon)
+    file = folder / runs.FORECASTS
+    try:
+        forecasts, observed = _read_forecasts(file, task, reanalysis=farm.weather_kind == "reanalysis")
+    except (OSError, pl.exceptions.PolarsError, ValueError, LookupError) as error:
+        reason = str(error).splitlines()[0]
+        raise BundleError(f"{file}: not the forecasts of a run ({reason}). Backtest again.") from None
     parts = folds(farm, task, plan)
     return Backtest(farm, task, plan, forecasts, observed, parts, record.seconds), record
 
 
+def _read_forecasts(
+    file: Path, task: ForecastTask, *, reanalysis: bool
+) -> tuple[dict[str, Forecast], NDArray[np.float32]]:
+    """Forecasts by model and what was observed [B, H], as `Backtest.write` wrote them."""
+    frame = pl.read_parquet(file)
+    columns = [column_of(level) for level in task.levels]
+    forecasts, observed = {}, np.empty((0, task.horizon), np.float32)
+    for (name,), part in frame.group_by("model", maintain_order=True):
+        values = part.select(columns).to_numpy().astype(np.float32)
+        forecasts[str(name)] = Forecast(
+            task=task,
+            issue_times=part["issue_time"].dt.replace_time_zone(None).to_numpy()[:: task.horizon],
+            values=values.reshape(-1, task.horizon, len(columns)),
+            rung=np.array([Rung[r.upper()] for r in part["inputs"]], np.int8).reshape(-1, task.horizon),
+            reanalysis=reanalysis,
+        )
+        observed = part["observed_mw"].to_numpy().astype(np.float32).reshape(-1, task.horizon)
+    return forecasts, observed
+
+
 @dataclass(frozen=True)
 class Reproduction:
-    """differences: a sentence each; none means the same bits (or, where `exact` is False, the same scores)."""
+    """exact: every forecast has the same bits. differences: what is not as it was, a sentence each."""
 
     exact: bool
     differences: list[str]
@@ -148,6 +183,8 @@ class Reproduction:
 def reproduce(folder: Path, into: Path, *, on_progress: Progress = quiet) -> Reproduction:
     """Makes a run again from its record and compares: data, code, packages, scores and every forecast value."""
     before = runs.read(folder)
+    if into.resolve() == folder.resolve():
+        raise ConfigError(f"{into}: is the run itself. Choose another folder for its repetition.")
     command = f"windcast reproduce {shlex.quote(str(folder))}"
     after = run_backtest(Settings(before.settings), into, command=command, on_progress=on_progress).record
     differences = []
@@ -158,12 +195,14 @@ def reproduce(folder: Path, into: Path, *, on_progress: Progress = quiet) -> Rep
     for name, found in after.packages.items():
         if before.packages.get(name) != found:
             differences.append(f"{name}: {before.packages.get(name)} then, {found} here")
-    exact = after.fingerprint == before.fingerprint
-    for name, then in before.scores.items():
-        here = after.scores.get(name, {}).get("crps")
-        if here != then["crps"]:
-            differences.append(f"CRPS of {name}: {then['crps']:.6f} then, {here:.6f} here")
-    return Reproduction(exact, differences)
+    for name in dict.fromkeys((*before.fingerprint, *after.fingerprint)):
+        then, here = (record.fingerprint.get(name) for record in (before, after))
+        if then == here:
+            continue
+        scores = [record.scores.get(name, {}).get("crps") for record in (before, after)]
+        shown = ["none" if value is None else f"{value:.6f}" for value in scores]
+        differences.append(f"forecasts of {name}: CRPS {shown[0]} then, {shown[1]} here")
+    return Reproduction(after.fingerprint == before.fingerprint, differences)
 
 
 def _floor(time: datetime, step: timedelta) -> datetime:
