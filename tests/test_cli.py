@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 from contextlib import chdir, redirect_stderr, redirect_stdout
@@ -18,9 +19,11 @@ import yaml
 from typer.testing import CliRunner
 
 from windcast.cli import app, main
+from windcast.registry import runs
 
 MODEL = ("task.horizon=6", "task.levels=19", "model=gbm", "model.rounds=5", "model.max_rows=2000", "threads=1")
 SIMULATED = ("data=simulation", "data.days=30", "backtest.issue_every_hours=6", *MODEL)
+SMALLEST = ("data=simulation", "data.days=20", "task.horizon=2", "task.levels=9", "model=climatology")
 SCORED = ("crps", "nmae", "coverage_90")
 
 
@@ -35,9 +38,9 @@ def windcast(*arguments: str | Path, cwd: Path) -> Done:
     """`windcast …` through main(), in this process."""
     out, err = io.StringIO(), io.StringIO()
     argv = ["windcast", *map(str, arguments)]
-    with chdir(cwd), mock.patch.object(sys, "argv", argv), redirect_stdout(out), redirect_stderr(err):
-        with pytest.raises(SystemExit) as stopped:
-            main()
+    typed = mock.patch.object(sys, "argv", argv)
+    with chdir(cwd), typed, redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as stopped:
+        main()
     return Done(int(stopped.value.code or 0), out.getvalue(), err.getvalue())
 
 
@@ -124,10 +127,8 @@ def test_the_record_says_how_the_run_was_made(simulated: Path) -> None:
 
 
 def test_the_recorded_command_can_be_pasted_into_a_shell(tmp_path: Path) -> None:
-    smallest = ("data=simulation", "data.days=20", "task.horizon=2", "model=climatology", "calibration=none")
-    done = windcast(
-        "backtest", *smallest, "task.levels=[0.1,0.5,0.9]", "backtest.against=[]", "--out", "my run", cwd=tmp_path
-    )
+    arguments = (*SMALLEST[:-2], "model=climatology", "task.levels=[0.1,0.5,0.9]", "backtest.against=[]")
+    done = windcast("backtest", *arguments, "calibration=none", "--out", "my run", cwd=tmp_path)
     assert done.code == 0, done.err
     record = json.loads((tmp_path / "my run" / "run.json").read_text())
     assert "'task.levels=[0.1,0.5,0.9]'" in record["command"]
@@ -135,22 +136,31 @@ def test_the_recorded_command_can_be_pasted_into_a_shell(tmp_path: Path) -> None
     assert "windcast reproduce 'my run'" in done.out
 
 
-def test_a_second_backtest_into_the_same_folder_replaces_the_first(tmp_path: Path) -> None:
-    smallest = ("data=simulation", "data.days=20", "task.horizon=2", "task.levels=9", "calibration=none")
-    assert windcast("backtest", *smallest, "model=climatology", "--out", "run", cwd=tmp_path).code == 0
+def test_a_second_backtest_into_the_same_folder_replaces_the_first(simulated: Path, tmp_path: Path) -> None:
+    shutil.copytree(simulated / "run", tmp_path / "run")
     before = everything(tmp_path)
-    assert windcast("backtest", *smallest, "model=persistence", "--out", "run", cwd=tmp_path).code == 0
+    done = windcast("backtest", *SMALLEST, "calibration=none", "--out", "run", cwd=tmp_path)
+    assert done.code == 0, done.err
     assert everything(tmp_path) == before
     record = json.loads((tmp_path / "run" / "run.json").read_text())
-    assert record["settings"]["model_choice"] == "persistence"
+    assert record["settings"]["model_choice"] == "climatology"
+    assert set(pl.read_csv(tmp_path / "run" / "leaderboard.csv")["model"]) == {
+        "climatology",
+        "persistence",
+        "power_curve",
+    }
 
 
 def test_a_backtest_without_a_folder_makes_a_fresh_one_below_runs(tmp_path: Path) -> None:
-    arguments = ("backtest", "data=simulation", "data.days=20", "task.horizon=2", "model=climatology", "task.levels=9")
-    assert windcast(*arguments, cwd=tmp_path).code == 0
-    assert windcast(*arguments, cwd=tmp_path).code == 0
-    assert len(list((tmp_path / "runs").iterdir())) == 2
-    assert all(f.name.split("-", 2)[2].startswith("simulation-climatology") for f in (tmp_path / "runs").iterdir())
+    assert windcast("backtest", *SMALLEST, "backtest.against=[]", cwd=tmp_path).code == 0
+    (made,) = (tmp_path / "runs").iterdir()
+    assert made.name.split("-", 2)[2] == "simulation-climatology"
+    assert (made / "run.json").is_file()
+
+
+def test_a_fresh_folder_never_is_one_that_exists(tmp_path: Path) -> None:
+    made = {runs.fresh_folder(tmp_path, "a-b").mkdir() or k for k in range(20)}
+    assert len(list(tmp_path.iterdir())) == len(made) == 20
 
 
 def test_a_backtest_of_the_embedded_farm_says_that_its_weather_is_reanalysis(tmp_path: Path) -> None:
@@ -186,9 +196,8 @@ def test_a_folder_that_holds_other_things_is_refused_before_any_work(command: st
 
 
 def test_a_backtest_that_fails_while_writing_leaves_no_run_behind(tmp_path: Path) -> None:
-    arguments = ("backtest", "data=simulation", "data.days=20", "task.horizon=2", "model=climatology", "--out", "run")
     with mock.patch("windcast.workflows.jobs.write_run_report", side_effect=OSError(28, "No space left", "report")):
-        assert_refused(windcast(*arguments, "task.levels=9", cwd=tmp_path), "report: No space left")
+        assert_refused(windcast("backtest", *SMALLEST, "--out", "run", cwd=tmp_path), "report: No space left")
     assert everything(tmp_path) == set()
 
 
@@ -257,9 +266,7 @@ def test_an_issue_time_beyond_the_data_is_forecast_from_what_is_left_and_says_so
     simulated: Path, tmp_path: Path
 ) -> None:
     fresh = windcast("forecast", "bundle", "--out", tmp_path / "fresh.csv", cwd=simulated)
-    late = windcast(
-        "forecast", "bundle", "--issue-time", "2020-03-01", "--out", tmp_path / "late.csv", cwd=simulated
-    )
+    late = windcast("forecast", "bundle", "--issue-time", "2020-03-01", "--out", tmp_path / "late.csv", cwd=simulated)
     assert (fresh.code, late.code) == (0, 0)
     assert "note" not in fresh.out
     assert "6 of 6 leads: neither weather nor recent power" in late.out
@@ -355,10 +362,7 @@ def test_a_bundle_used_elsewhere_asks_for_the_description(own_farm: Path, tmp_pa
 
 def test_a_bundle_that_does_not_say_its_data_asks_for_them(simulated: Path, tmp_path: Path) -> None:
     manifest = json.loads((simulated / "bundle" / "manifest.json").read_text())
-    for file in (f for f in (simulated / "bundle").rglob("*") if f.is_file()):
-        copy = tmp_path / "bundle" / file.relative_to(simulated / "bundle")
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        copy.write_bytes(file.read_bytes())
+    shutil.copytree(simulated / "bundle", tmp_path / "bundle")
     (tmp_path / "bundle" / "manifest.json").write_text(json.dumps(manifest | {"config": {}}))
     assert_refused(windcast("forecast", "bundle", cwd=tmp_path), "--farm")
 
@@ -496,7 +500,6 @@ def test_the_demo_makes_all_that_it_names(tmp_path: Path) -> None:
     for name in ("report.html", "forecast.png", "forecast.csv", "bundle/manifest.json"):
         assert (tmp_path / "d" / name).is_file()
     assert not [name for name in everything(tmp_path) if ".part" in name or "/." in name]
-    assert windcast("demo", "--out", "d", "data=simulation", "data.days=20", *MODEL, cwd=tmp_path).code == 0
 
 
 # --- as real processes -----------------------------------------------------------------------------------------------

@@ -61,7 +61,7 @@ def test_without_refits_there_is_one_fold_with_every_issue_time() -> None:
     times = found[0].issue_times
     assert times[0] == naive(START)
     assert times[-1] == naive(FARM.end - 4 * HOUR)
-    assert len(times) == 5 * 24 - 3
+    assert len(times) == 6 * 24 - 3
 
 
 def test_every_issue_time_is_forecast_once_by_the_last_fit_before_it() -> None:

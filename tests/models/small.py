@@ -108,7 +108,7 @@ class Source:
     farm: FarmData
     task: ForecastTask
     fit_at: datetime
-    issues: tuple[int, ...] = tuple(range(8))
+    issues: tuple[int, ...] = tuple(range(4))
     train_every: timedelta = timedelta(hours=1)
 
     @property
@@ -151,7 +151,7 @@ def _gefcom2014() -> Source:
         farm,
         task_of(farm, history=12, horizon=4, weather_lookahead=1),
         datetime(2012, 10, 1, tzinfo=UTC),
-        issues=tuple(range(int(month / timedelta(hours=1)) - 4, int(month / timedelta(hours=1)) + 5)),
+        issues=tuple(range(int(month / timedelta(hours=1)) - 2, int(month / timedelta(hours=1)) + 3)),
     )
 
 

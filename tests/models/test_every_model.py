@@ -24,7 +24,7 @@ every_missing = pytest.mark.parametrize("missing", list(small.MISSING))
 
 # Strong enough to know what an input is worth: the small configurations only show that the code runs.
 STRONGER = {
-    "gbm": {"rounds": 25, "min_data_in_leaf": 10, "max_rows": 6000},
+    "gbm": {"rounds": 25, "min_data_in_leaf": 10, "max_rows": 4000},
     "forest": {"trees": 12, "num_leaves": 150, "max_rows": 4000},
     "mlp": {"epochs": 25, "hidden": [24], "max_issue_times": 2000},
 }
@@ -55,7 +55,7 @@ def season() -> tuple[Windows, Windows]:
     farm = small.simulated(days=84, run_horizon_hours=24, seed=11)
     task = small.task_of(farm, horizon=10)
     windows = build_windows(farm, task)
-    return windows.take(slice(24, 1500)), windows.take(slice(1500 + task.horizon, -task.horizon, 2))
+    return windows.take(slice(24, 1500, 2)), windows.take(slice(1500 + task.horizon, -task.horizon, 4))
 
 
 def stronger(model: str) -> dict[str, object]:
@@ -179,10 +179,10 @@ def test_another_seed_gives_another_forecaster(model: str) -> None:
 
 @pytest.mark.parametrize("model", [m for m in MODELS if m != "calibrated"])
 def test_a_row_has_the_same_bits_whatever_stands_beside_it(model: str) -> None:
-    forecaster, test = seasoned(model), season()[1].take(slice(0, 150))
+    forecaster, test = seasoned(model), season()[1].take(slice(0, 100))
     together = forecaster.predict(test)
     rng = np.random.default_rng(0)
-    for rows in (slice(5, 6), slice(7, 77), np.sort(rng.choice(150, 41, replace=False))):
+    for rows in (slice(5, 6), slice(7, 77), np.sort(rng.choice(100, 41, replace=False))):
         assert_same_bits(forecaster.predict(test.take(rows)), together.take(rows))
 
 
@@ -200,7 +200,7 @@ def farm_for(minutes: int) -> FarmData:
 def test_every_horizon_and_resolution_can_be_learned(model: str, minutes: int, horizon: int) -> None:
     farm = farm_for(minutes)
     task = small.task_of(farm, horizon=horizon, levels=(0.1, 0.5, 0.9))
-    windows = build_windows(farm, task).take(slice(36, -1, 2))
+    windows = build_windows(farm, task).take(slice(36, -1, 5 if minutes == 60 else 12))
     config = quick(small.CONFIGS[model])
     ahead = windows.take(slice(-3, None)).without_target()
     assert_a_forecast(build(config).fit(windows).predict(ahead), ahead)

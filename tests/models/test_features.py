@@ -68,7 +68,6 @@ def test_features_are_what_their_names_say() -> None:
     np.testing.assert_array_equal(made["power_change2"], given.power[:, -1] - given.power[:, -3])
     np.testing.assert_allclose(made["power_mean6"], given.power[:, -6:].mean(axis=1), rtol=1e-5)
     np.testing.assert_array_equal(made["power_most12"], given.power[:, -12:].max(axis=1))
-    np.testing.assert_array_equal(made["weather_age"], given.weather_age[:, now + LEADS])
     hours = given.valid_times.astype("datetime64[h]").astype(int) % 24
     np.testing.assert_allclose(made["hour"], hours)
     np.testing.assert_allclose(made["season_sin"] ** 2 + made["season_cos"] ** 2, 1, rtol=1e-5)

@@ -1,5 +1,6 @@
 """A forecast: bounded, ordered, and honest about what it stood on."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -143,8 +144,9 @@ def test_the_rung_of_each_lead_says_what_it_stood_on() -> None:
 def test_weather_that_ends_early_is_missed_at_the_later_leads_only() -> None:
     windows = small.ahead("simulation").take(slice(0, 1))
     usual = windows.weather_age[0, windows.future].astype(float)
-    windows.weather[:, windows.future.start + 1 :] = np.nan
-    assert rungs(windows, usual).tolist() == [[Rung.FRESH, Rung.NO_WEATHER, Rung.NO_WEATHER]]
+    weather = windows.weather.copy()
+    weather[:, windows.future.start + 1 :] = np.nan
+    assert rungs(replace(windows, weather=weather), usual).tolist() == [[Rung.FRESH, Rung.NO_WEATHER, Rung.NO_WEATHER]]
 
 
 @pytest.mark.parametrize(("steps", "rung"), [(0, Rung.FRESH), (2, Rung.FRESH), (3, Rung.NO_POWER)])

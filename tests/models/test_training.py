@@ -68,13 +68,17 @@ def test_a_lesson_holds_only_targets_that_are_known_and_free() -> None:
     target[0], free[1] = np.nan, False
     features = Features().fit(windows, seed=1, threads=1)
     leads = np.array([2, 3])
-    learned = lesson(replace(windows, target=target, free=free), leads, features, threads=1)
-    np.testing.assert_array_equal(learned.target, windows.target[2:, 1:].ravel())
-    np.testing.assert_array_equal(learned.inputs, features.table(windows.take(slice(2, None)), leads, threads=1))
+    learned = lesson(replace(windows, target=target, free=free), leads, features, most=1000, threads=1)
+    expected = lesson(windows.take(slice(2, None)), leads, features, most=1000, threads=1)
+    assert len(expected.target) == 36
+    np.testing.assert_array_equal(learned.target, expected.target)
+    np.testing.assert_array_equal(learned.inputs, expected.inputs)
+    assert set(learned.target) <= set(windows.target[2:, 1:].ravel())
+    assert len(lesson(windows, leads, features, most=10, threads=1).target) == 10
 
 
 def test_leads_without_any_target_are_named() -> None:
     windows = small.lessons("simulation").take(slice(100, 120)).without_target()
     features = Features().fit(windows, seed=1, threads=1)
     with pytest.raises(TaskError, match=r"no target is known 2 to 3 steps ahead\. Give more data"):
-        lesson(windows, np.array([2, 3]), features, threads=1)
+        lesson(windows, np.array([2, 3]), features, most=10, threads=1)

@@ -91,13 +91,13 @@ def test_no_file_holds_a_pickle(bundle: Path) -> None:
                 assert all(content[name].dtype != object for name in content.files)
         elif file.is_file():
             assert file.read_text().isprintable() or "\n" in file.read_text()
-            with pytest.raises(ValueError, match="pickle|opcode|STOP|stack"):
+            with pytest.raises(ValueError, match=r"pickle|opcode|STOP|stack"):
                 list(pickletools.genops(file.read_bytes()))
 
 
 def test_arrays_with_objects_are_neither_written_nor_read(tmp_path: Path) -> None:
     objects = np.array([{"a": 1}, None], dtype=object)
-    with pytest.raises(ValueError, match="[Oo]bject"):
+    with pytest.raises(ValueError, match=r"[Oo]bject"):
         arrays.save(tmp_path, quantiles=objects)
     np.savez(tmp_path / arrays.FILE, quantiles=objects)
     with pytest.raises(ValueError, match="Object arrays cannot be loaded"):
@@ -214,7 +214,7 @@ def test_a_bundle_takes_the_place_of_another_but_of_nothing_else(tmp_path: Path)
     shutil.rmtree(place)
     place.mkdir()
     (place / "thesis.tex").write_text("years of work")
-    with pytest.raises(BundleError, match="exists and is not a bundle. Choose another"):
+    with pytest.raises(BundleError, match=r"exists and is not a bundle\. Choose another"):
         bundles.save(place, Climatology().fit(windows()), farm(), trained_until=UNTIL)
     assert (place / "thesis.tex").read_text() == "years of work"
 

@@ -36,12 +36,12 @@ def result() -> Backtest:
 
 
 def test_a_record_comes_back_as_it_was(tmp_path: Path) -> None:
-    RECORD.write(tmp_path / "a" / "run")
-    assert runs.read(tmp_path / "a" / "run") == RECORD
-    assert [f.name for f in (tmp_path / "a" / "run").iterdir()] == ["run.json"]
+    RECORD.write(tmp_path)
+    assert runs.read(tmp_path) == RECORD
+    assert [f.name for f in tmp_path.iterdir()] == ["run.json"]
     again = replace(RECORD, code="0.2.0")
-    again.write(tmp_path / "a" / "run")
-    assert runs.read(tmp_path / "a" / "run") == again
+    again.write(tmp_path)
+    assert runs.read(tmp_path) == again
 
 
 def test_what_json_does_not_know_is_written_as_words(tmp_path: Path) -> None:
@@ -53,6 +53,7 @@ def test_a_run_that_is_not_there_names_the_nearest(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match=rf"no runs in {tmp_path / 'none'}"):
         runs.read(tmp_path / "none" / "klim")
     for name in ("20260101-060000-klim-pool", "20260102-060000-simulation-gbm"):
+        (tmp_path / name).mkdir()
         RECORD.write(tmp_path / name)
     with pytest.raises(BundleError, match=r"unknown run '20260101-060000-klim-pol'\. Did you mean '.*-klim-pool'"):
         runs.read(tmp_path / "20260101-060000-klim-pol")
@@ -71,6 +72,37 @@ def test_a_record_with_an_unknown_key_is_refused(tmp_path: Path) -> None:
     (tmp_path / "run.json").write_text(json.dumps(document))
     with pytest.raises(BundleError, match="mood"):
         runs.read(tmp_path)
+
+
+def test_a_run_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
+    place = tmp_path / "run"
+
+    def half() -> None:
+        with runs.written(place) as part:
+            (part / "forecasts.parquet").write_text("half")
+            raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        half()
+    assert not place.exists()
+    for code in ("one", "two"):
+        with runs.written(place) as part:
+            (part / "forecasts.parquet").write_text(code)
+            replace(RECORD, code=code).write(part)
+        assert runs.read(place).code == (place / "forecasts.parquet").read_text() == code
+    with pytest.raises(OSError, match="disk full"):
+        half()
+    assert runs.read(place).code == "two"
+    assert sorted(f.name for f in place.iterdir()) == ["forecasts.parquet", "run.json"]
+
+
+def test_a_run_takes_the_place_of_nothing_but_a_run(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("years of work")
+    with pytest.raises(BundleError, match=r"file: is a file, not a folder"):
+        runs.check_place(tmp_path / "file")
+    with pytest.raises(BundleError, match=r"holds something else than a run"):
+        runs.check_place(tmp_path)
+    runs.check_place(tmp_path / "absent")
 
 
 def test_a_fresh_folder_is_named_by_time_and_label_and_does_not_exist(tmp_path: Path) -> None:

@@ -25,13 +25,13 @@ BINS = 200  # of power, between 0 and capacity; bin 0 is exactly nothing
 class ForestConfig:
     """trees a lead group. The other keys are as in GBMConfig and LightGBM."""
 
-    trees: int = 100
-    num_leaves: int = 2000
+    trees: int = 60
+    num_leaves: int = 1000
     min_data_in_leaf: int = 5
     feature_fraction: float = 0.4
     bagging_fraction: float = 0.7
     max_bin: int = 63
-    max_rows: int = 40_000
+    max_rows: int = 20_000
     missing_share: float = 0.03
     seed: int = 2
     threads: int = 0

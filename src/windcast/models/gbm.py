@@ -25,11 +25,11 @@ class GBMConfig:
     """
 
     knots: tuple[float, ...] = (0.01, 0.05, 0.15, 0.3, 0.5, 0.7, 0.85, 0.95, 0.99)
-    rounds: int = 100
-    learning_rate: float = 0.1
-    num_leaves: int = 31
-    min_data_in_leaf: int = 40
-    feature_fraction: float = 0.5
+    rounds: int = 150
+    learning_rate: float = 0.05
+    num_leaves: int = 15
+    min_data_in_leaf: int = 50
+    feature_fraction: float = 0.3
     bagging_fraction: float = 0.7
     max_bin: int = 63
     max_rows: int = 60_000

@@ -41,11 +41,11 @@ class MLPConfig:
     knots: tuple[float, ...] = (0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
     hidden: tuple[int, ...] = (64, 64)
     seeds: int = 2
-    epochs: int = 15
+    epochs: int = 8
     batch: int = 128
     learning_rate: float = 0.004
-    decay: float = 0.002
-    noise: float = 0.1
+    decay: float = 0.004
+    noise: float = 0.3
     scale: float = 0.1
     max_issue_times: int = 40_000
     missing_share: float = 0.02

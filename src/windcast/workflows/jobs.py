@@ -107,8 +107,7 @@ def forecast(bundle: bundles.Bundle, farm: FarmData, issue_time: datetime | None
     """
     farm = fitting(bundle, farm)
     task = bundle.forecaster.task
-    known = farm.power.drop_nulls("power_mw")
-    issue = issue_time or (known["time"][-1] if known.height else farm.end) + farm.power_delay
+    issue = issue_time or farm.power.drop_nulls("power_mw")["time"][-1] + farm.power_delay
     issue = _floor(issue, farm.resolution)
     first = max(bundle.trained_until, farm.start, issue - timedelta(days=60))
     step = np.timedelta64(farm.resolution, "us")
@@ -149,7 +148,9 @@ def stored_backtest(folder: Path) -> tuple[Backtest, runs.Record]:
         reason = str(error).splitlines()[0]
         raise BundleError(f"{file}: not the forecasts of a run ({reason}). Backtest again.") from None
     parts = folds(farm, task, plan)
-    return Backtest(farm, task, plan, forecasts, observed, parts, record.seconds), record
+    # not fitted: a run keeps what its models were asked to be, not their weights
+    models = {name: build(config) for name, config in settings.contenders().items()}
+    return Backtest(farm, task, plan, forecasts, observed, parts, record.seconds, models), record
 
 
 def _read_forecasts(
