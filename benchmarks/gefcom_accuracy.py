@@ -9,7 +9,7 @@ from datetime import timedelta
 import numpy as np
 from measure import Measurement
 
-from windcast.configs import settings
+from windcast.configs import Settings, settings
 from windcast.data.sources import gefcom2014
 from windcast.data.windows import build_windows
 from windcast.evaluation.backtest import Plan, issue_times, training_windows
@@ -23,7 +23,8 @@ TASKS = range(4, 13)
 
 def run() -> list[Measurement]:
     with ProcessPoolExecutor() as workers:
-        zones = list(workers.map(_zone, gefcom2014.ZONES))
+        chosen = [settings(["data=gefcom2014", f"data.zone={zone}", "threads=1"]) for zone in gefcom2014.ZONES]
+        zones = list(workers.map(_zone, chosen))
     losses = {name: {k: [zone[name][k] for zone in zones] for k in TASKS} for name in zones[0]}
     by_task = {name: {k: _pooled(parts) for k, parts in months.items()} for name, months in losses.items()}
     rows = [
@@ -36,9 +37,8 @@ def run() -> list[Measurement]:
     return rows
 
 
-def _zone(zone: int) -> dict[str, dict[int, tuple[float, int]]]:
+def _zone(chosen: Settings) -> dict[str, dict[int, tuple[float, int]]]:
     """Model -> task -> (sum of losses, number of hours) of one zone, on one thread."""
-    chosen = settings(["data=gefcom2014", f"data.zone={zone}", "threads=1"])
     farm = chosen.farm()
     task = chosen.task(farm)
     losses: dict[str, dict[int, tuple[float, int]]] = {}

@@ -106,8 +106,7 @@ def test_times_are_the_whole_grid_even_over_a_gap():
         ),
         (
             {"power": with_value(POWER, "time", 3, START + timedelta(hours=3, minutes=10))},
-            "power has 1 rows off the 1:00:00 grid, the first at 2021-05-01 03:10:00 UTC. Resample "
-            "to the grid",
+            "power has 1 rows off the 1:00:00 grid, the first at 2021-05-01 03:10:00 UTC. Resample to the grid",
         ),
         (
             {"power": POWER.rename({"power_mw": "power"})},
@@ -133,8 +132,7 @@ def test_times_are_the_whole_grid_even_over_a_gap():
         ),
         (
             {"power": with_value(POWER, "power_mw", 4, float("inf"))},
-            "column 'power_mw' has 1 infinite values, the first at 2021-05-01 04:00:00+00:00. Make "
-            "them missing.",
+            "column 'power_mw' has 1 infinite values, the first at 2021-05-01 04:00:00+00:00. Make them missing.",
         ),
         (
             {"weather": with_values(WEATHER, "wind_speed_100m", 80.0, 5, 6)},
@@ -152,8 +150,7 @@ def test_times_are_the_whole_grid_even_over_a_gap():
         ),
         (
             {"weather": WEATHER.with_columns(available_at=pl.lit(START))},
-            "weather has 24 rows that share a valid_time and available_at, the first at 2021-05-01 "
-            "00:00 UTC.",
+            "weather has 24 rows that share a valid_time and available_at, the first at 2021-05-01 00:00 UTC.",
         ),
         (
             {"weather": WEATHER[:12:3].vstack(WEATHER[4:5]), "weather_resolution": 3 * HOUR},
@@ -253,9 +250,7 @@ def test_the_checksum_changes_with_any_value():
         for row, value in ((0, 0.1), (3, 1.6), (5, None), (11, 0.0))
     ]
     changes += [{"power": POWER[1:]}, {"power": POWER.with_columns(available_at=pl.col("time"))}]
-    changes += [
-        {"weather": with_value(WEATHER, c, 7, 100.0 if c[0] == "w" else 300.0)} for c in WEATHER.columns[3:]
-    ]
+    changes += [{"weather": with_value(WEATHER, c, 7, 100.0 if c[0] == "w" else 300.0)} for c in WEATHER.columns[3:]]
     changes += [{"weather": with_value(WEATHER, "available_at", 7, START)}, {"weather": WEATHER.clear()}]
     changes += [{"weather": WEATHER.rename({"wind_speed_100m": "wind_speed_10m"})}]
     changes += [

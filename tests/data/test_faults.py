@@ -21,9 +21,9 @@ def farm() -> FarmData:
 
 
 def compare(farm: FarmData, changed: FarmData) -> pl.DataFrame:
-    return farm.power.join(
-        changed.power.rename({"power_mw": "after"}), on="time", how="full", coalesce=True
-    ).sort("time")
+    return farm.power.join(changed.power.rename({"power_mw": "after"}), on="time", how="full", coalesce=True).sort(
+        "time"
+    )
 
 
 def assert_only_power_changed(farm: FarmData, changed: FarmData, within: pl.Expr = INSIDE) -> pl.DataFrame:
@@ -94,9 +94,7 @@ def test_icing_takes_power_only_in_the_cold(farm):
 
 def test_icing_without_a_temperature_is_refused(farm):
     bare = dataclasses.replace(farm, weather=farm.weather.drop("temperature_2m"))
-    with pytest.raises(
-        ConfigError, match="needs a temperature in the weather; simulation has wind_speed_100m"
-    ):
+    with pytest.raises(ConfigError, match="needs a temperature in the weather; simulation has wind_speed_100m"):
         faults.icing(bare)
 
 

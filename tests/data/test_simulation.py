@@ -15,9 +15,7 @@ from windcast.data.windows import build_windows
 from windcast.errors import ConfigError, TaskError
 
 CONFIG = SimulationConfig(days=400, seed=3)
-TASK = ForecastTask(
-    horizon=36, resolution=timedelta(hours=1), capacity_mw=20.5, levels=(0.05, 0.25, 0.5, 0.75, 0.95)
-)
+TASK = ForecastTask(horizon=36, resolution=timedelta(hours=1), capacity_mw=20.5, levels=(0.05, 0.25, 0.5, 0.75, 0.95))
 
 
 @pytest.fixture(scope="module")
@@ -45,9 +43,7 @@ def test_the_probability_of_what_came_is_uniform_at_every_lead(world, history):
         assert kstest(pit[:, lead], "uniform").pvalue > 0.01
 
 
-@pytest.mark.parametrize(
-    "options", [{}, {"resolution_minutes": 10, "days": 60}, {"run_delay_hours": 0.0, "days": 200}]
-)
+@pytest.mark.parametrize("options", [{}, {"resolution_minutes": 10, "days": 60}, {"run_delay_hours": 0.0, "days": 200}])
 def test_observed_power_falls_below_each_true_quantile_as_often_as_its_level_says(options):
     world = simulate(dataclasses.replace(CONFIG, **options))
     farm = world.farm()
@@ -88,14 +84,9 @@ def test_the_filter_agrees_with_conditioning_the_joint_gaussian(world):
         a, b = a[:, None] - run, b - run
         return config.unforeseen_share * (config.rho ** np.abs(a - b) - config.rho ** (a + b))
 
-    told = (
-        world.foreseen[:, 0, 0]
-        + config.rho ** (np.arange(len(world.times)) - run) * world.unforeseen[run, 0, 0]
-    )
+    told = world.foreseen[:, 0, 0] + config.rho ** (np.arange(len(world.times)) - run) * world.unforeseen[run, 0, 0]
     x = world.foreseen[:, 0, 0] + world.unforeseen[:, 0, 0] + world.noise[:, 0]
-    gain = np.linalg.solve(
-        covariance(seen, seen) + config.noise_share * np.eye(len(seen)), covariance(seen, ahead)
-    ).T
+    gain = np.linalg.solve(covariance(seen, seen) + config.noise_share * np.eye(len(seen)), covariance(seen, ahead)).T
     mean = told[ahead] + gain @ (x[seen] - told[seen])
     variance = np.diag(covariance(ahead, ahead) - gain @ covariance(seen, ahead)) + config.noise_share
     found_mean, found_deviation = world.latent(at, task)
@@ -138,9 +129,7 @@ def test_errors_grow_with_lead_and_beat_climatology(world, issues):
 
 
 def test_farms_are_correlated_as_asked():
-    config = SimulationConfig(
-        days=900, farms=3, spacing_km=90, reach_km=200, memory_hours=5, error_memory_hours=5
-    )
+    config = SimulationConfig(days=900, farms=3, spacing_km=90, reach_km=200, memory_hours=5, error_memory_hours=5)
     world = simulate(config)
     found = np.corrcoef([world.wind_index(i) for i in range(3)])
     place = 90 * np.arange(3)
@@ -162,9 +151,7 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_others():
 
 
 def test_the_source_loads_by_name_and_defaults_are_those_of_the_config():
-    farm = sources.load(
-        "simulation", {"days": 3, "resolution_minutes": 30, "faults": [{"name": "missing_power"}][:0]}
-    )
+    farm = sources.load("simulation", {"days": 3, "resolution_minutes": 30, "faults": [{"name": "missing_power"}][:0]})
     assert farm.resolution == timedelta(minutes=30)
     assert farm.power.height == 3 * 48
     assert farm.variables == ("wind_speed_100m", "wind_direction_100m", "temperature_2m")

@@ -65,9 +65,7 @@ class Small:
             power_delay=self.delay * MINUTE,
             weather=pl.DataFrame(rows, schema=names, orient="row"),
             weather_resolution=self.weather_step * MINUTE,
-            availability=pl.DataFrame(idle).with_columns(pl.col("time").cast(UTC_TIME))
-            if self.idle
-            else None,
+            availability=pl.DataFrame(idle).with_columns(pl.col("time").cast(UTC_TIME)) if self.idle else None,
         )
 
 
@@ -99,9 +97,7 @@ def smalls(draw):
     length = draw(st.integers(2, 16))
     times = [t * step for t in range(length) if rng.random() < 0.85] or [0]
     power = [
-        power_row(rng, step, t, delay, versioned)
-        for t in times
-        for _ in range(1 + versioned * int(rng.integers(0, 3)))
+        power_row(rng, step, t, delay, versioned) for t in times for _ in range(1 + versioned * int(rng.integers(0, 3)))
     ]
     power[0] = (*power[0][:2], 1.0)
     runs = rng.integers(-6 * step, length * step, draw(st.integers(0, 6)))
@@ -208,9 +204,7 @@ def slow_windows(small: Small, task: ForecastTask, issue: int, truth_known_at: f
         return np.nan if not rows or rows[-1][2] is None else np.float32(rows[-1][2])
 
     step = small.step
-    around = [
-        issue + step * k for k in range(1 - task.weather_history, task.horizon + task.weather_lookahead + 1)
-    ]
+    around = [issue + step * k for k in range(1 - task.weather_history, task.horizon + task.weather_lookahead + 1)]
     ahead = [issue + step * k for k in range(1, task.horizon + 1)]
     told = [[slow_weather(small, t, issue, back) for t in around] for back in (1, 2)]
     idle = dict(small.idle)
@@ -235,9 +229,7 @@ def test_windows_agree_with_the_obvious_implementation(small, hidden_after):
     for b, issue in enumerate(issues):
         expected = slow_windows(small, task, issue, np.inf if hidden_after is None else hidden_after)
         for name, value in expected.items():
-            np.testing.assert_allclose(
-                getattr(windows, name)[b], value, rtol=1e-5, err_msg=f"{name} at {issue}"
-            )
+            np.testing.assert_allclose(getattr(windows, name)[b], value, rtol=1e-5, err_msg=f"{name} at {issue}")
 
 
 @settings(max_examples=8, deadline=None, derandomize=True)
@@ -323,9 +315,7 @@ def test_a_quarter_hourly_forecast_counts_on_the_hour_wherever_it_begins():
 def test_a_finer_run_that_comes_later_does_not_change_how_the_earlier_one_is_read(farm):
     first, issue = farm.weather["available_at"][0], datetime(2020, 1, 1, 3, tzinfo=UTC)
     three_hourly = pl.col("valid_time").dt.hour() % 3 == 0
-    mixed = dataclasses.replace(
-        farm, weather=farm.weather.filter((pl.col("available_at") > first) | three_hourly)
-    )
+    mixed = dataclasses.replace(farm, weather=farm.weather.filter((pl.col("available_at") > first) | three_hourly))
     assert first < issue < farm.weather["available_at"].unique().sort()[2]
     task = dataclasses.replace(TASK, history=2)
     known = mixed.known_until(issue)

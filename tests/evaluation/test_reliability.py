@@ -70,9 +70,7 @@ def test_spells_of_weather_widen_the_band_so_that_a_calibrated_forecast_still_li
 @pytest.mark.parametrize(("stretch", "edges_too_full"), [(0.5, True), (1.6, False)])
 def test_bands_that_are_too_narrow_or_too_wide_are_seen(stretch, edges_too_full):
     values = np.clip(0.5 + (LEVELS - 0.5) * stretch, 0, 1)
-    result = reliability(
-        forecast_of(np.broadcast_to(values, (400, 2, 99))), np.random.default_rng(2).random((400, 2))
-    )
+    result = reliability(forecast_of(np.broadcast_to(values, (400, 2, 99))), np.random.default_rng(2).random((400, 2)))
     edges = result.histogram.filter((result.histogram["bin_from"] == 0) | (result.histogram["bin_to"] == 1))
     if edges_too_full:
         assert (edges["frequency"] > edges["high"]).all()

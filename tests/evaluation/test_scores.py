@@ -178,9 +178,7 @@ def test_the_overall_score_weighs_every_pair_alike():
     result = score(forecast, observed)
     weights = result.leads["n"].to_numpy()
     for name in ("nmae", "bias", "crps", "coverage_80"):
-        assert result.overall[name] == pytest.approx(
-            np.average(result.leads[name].to_numpy(), weights=weights)
-        )
+        assert result.overall[name] == pytest.approx(np.average(result.leads[name].to_numpy(), weights=weights))
     squares = np.average(result.leads["nrmse"].to_numpy() ** 2, weights=weights)
     assert result.overall["nrmse"] == pytest.approx(np.sqrt(squares))
 

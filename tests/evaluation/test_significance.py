@@ -87,9 +87,7 @@ def test_a_lower_loss_is_a_negative_difference():
 def test_the_variance_is_newey_and_wests_by_its_formula():
     deviations = np.array([1.0, -2.0, 0.5, 3.0, -2.5])
     by_hand = deviations @ deviations
-    by_hand += 2 * (2 / 3) * (deviations[1:] @ deviations[:-1]) + 2 * (1 / 3) * (
-        deviations[2:] @ deviations[:-2]
-    )
+    by_hand += 2 * (2 / 3) * (deviations[1:] @ deviations[:-1]) + 2 * (1 / 3) * (deviations[2:] @ deviations[:-2])
     assert variance_of_sum(deviations, lags=2) == pytest.approx(by_hand)
     both = np.stack([deviations, deviations * 3], axis=1)
     np.testing.assert_allclose(variance_of_sum(both, lags=2), [by_hand, 9 * by_hand])

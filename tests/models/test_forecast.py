@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from windcast.data.task import ForecastTask
 from windcast.data.windows import Windows, build_windows
 from windcast.errors import TaskError
-from windcast.models.forecast import Forecast, Rung, column_of, rungs
+from windcast.models.base import model_class
+from windcast.models.forecast import Forecast, Rung, column_of, power_lag, rungs
 
 TASK = ForecastTask(horizon=2, resolution=timedelta(minutes=30), capacity_mw=10.0, levels=(0.1, 0.5, 0.9))
 ISSUE = np.array(["2021-03-04T06:00", "2021-03-04T06:30"], "datetime64[us]")
@@ -156,3 +157,14 @@ def test_power_is_recent_if_one_of_the_last_three_steps_is_known(steps: int, run
     windows.power[:, windows.power.shape[1] - steps :] = np.nan
     usual = windows.weather_age[0, windows.future].astype(float)
     assert (rungs(windows, usual) == rung).all()
+
+
+def test_power_that_is_always_late_is_not_missed() -> None:
+    windows = small.lessons("simulation").take(slice(30, 60))
+    windows.power[:, -5:] = np.nan
+    usual = windows.weather_age[0, windows.future].astype(float)
+    assert (rungs(windows, usual + 99, usual_lag=5) == Rung.FRESH).all()
+    assert (rungs(windows, usual + 99) == Rung.NO_POWER).all()
+    fitted = model_class("persistence")().fit(windows)
+    assert fitted.usual_lag == 5
+    assert (power_lag(windows.without_power()) > 5 + 2).all()

@@ -8,9 +8,10 @@ import small
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from windcast.data.windows import build_windows
 from windcast.errors import TaskError
 from windcast.models.features import Features
-from windcast.models.training import lead_groups, lesson, sample
+from windcast.models.training import distinct, inputs_of, lead_groups, lesson, sample
 
 FARM = small.simulated(days=2, run_horizon_hours=24)
 
@@ -82,3 +83,39 @@ def test_leads_without_any_target_are_named() -> None:
     features = Features().fit(windows, seed=1, threads=1)
     with pytest.raises(TaskError, match=r"no target is known 2 to 3 steps ahead\. Give more data"):
         lesson(windows, np.array([2, 3]), features, most=10, threads=1)
+
+
+def test_rows_that_are_equal_to_the_bit_are_found_once_nan_included() -> None:
+    rng = np.random.default_rng(0)
+    rows = rng.choice(np.array([0.0, -0.0, 1.5, np.nan], np.float32), size=(500, 3))
+    first, which = distinct(rows)
+    np.testing.assert_array_equal(rows[first][which].view(np.uint32), rows.view(np.uint32))
+    assert len(first) == len(np.unique(rows.view(np.uint32), axis=0))
+
+
+def test_the_same_hour_under_the_same_weather_is_one_lesson_however_often_it_was_looked_ahead_to() -> None:
+    windows = small.lessons("la_haute_borne")
+    horizon = windows.task.horizon
+    far = np.arange(1, horizon + 1)
+    alone = replace(windows, task=replace(windows.task, history=0), power=windows.power[:, :0])
+    hours = len(np.unique(alone.valid_times[np.isfinite(alone.target) & alone.free]))
+    rows = lesson(alone, far, Features().fit(alone, seed=1, threads=1), most=10**6, threads=1)
+    # the lead is a feature where there is no history, so an hour counts once a lead, never more
+    assert hours <= len(rows.target) <= hours * horizon
+
+
+def test_a_lesson_is_cut_evenly_to_the_rows_allowed() -> None:
+    windows = small.lessons("simulation").take(slice(60, 260))
+    features = Features().fit(windows, seed=1, threads=1)
+    assert len(lesson(windows, np.array([1]), features, most=50, threads=1).target) == 50
+
+
+def test_beyond_the_near_leads_the_inputs_are_the_same_for_every_issue_time_of_a_run() -> None:
+    farm = small.simulated(days=12, run_horizon_hours=60)
+    task = replace(small.task_of(farm, horizon=24), weather_lookahead=6)
+    windows = build_windows(farm, task, farm.times[48:200])
+    groups = lead_groups(task)
+    assert [g[-1] for g in groups][-2:] == [6, 24]
+    far = groups[-1]
+    inputs = inputs_of(Features().fit(windows, seed=1, threads=1).columns(windows, far, threads=1), far, windows)
+    assert len(distinct(inputs)[0]) < 0.5 * len(inputs)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from windcast.data.task import ForecastTask
 from windcast.data.windows import Windows
 from windcast.errors import BundleError, ConfigError, TaskError, unknown_name
-from windcast.models.forecast import Forecast, rungs
+from windcast.models.forecast import Forecast, power_lag, rungs
 
 Array = NDArray[np.float32]
 
@@ -37,7 +37,8 @@ HEADER = "forecaster.json"
 class Forecaster(ABC):
     """A probabilistic forecaster.
 
-    `config` is a frozen dataclass; a fitted forecaster also has `task`, `variables` and `usual_age`.
+    `config` is a frozen dataclass. A fitted forecaster also has `task`, `variables`, `usual_age` [H] (hours since the
+    weather run arrived) and `usual_lag` (steps between the newest power and the issue time), which say what is late.
     """
 
     name: ClassVar[str]
@@ -46,6 +47,7 @@ class Forecaster(ABC):
     task: ForecastTask
     variables: tuple[str, ...]
     usual_age: NDArray[np.float64]
+    usual_lag: int
 
     def __init__(self, config: Any = None) -> None:
         self.config = self.Config() if config is None else config
@@ -57,6 +59,7 @@ class Forecaster(ABC):
                 "no issue time has a known, uncurtailed target to learn from. Give more data or a later cut."
             )
         self.task, self.variables = windows.task, windows.variables
+        self.usual_lag = int(np.median(power_lag(windows))) if self.task.history else 0
         age = windows.weather_age[:, windows.future]
         known = np.isfinite(age).any(axis=0)
         self.usual_age = np.zeros(self.task.horizon)
@@ -70,7 +73,8 @@ class Forecaster(ABC):
     def predict(self, windows: Windows) -> Forecast:
         """Quantiles for every issue time, from these windows alone. Raises TaskError if they do not fit the model."""
         self.check(windows)
-        return Forecast.of(windows, self._predict(windows), rungs(windows, self.usual_age))
+        rung = rungs(windows, self.usual_age, usual_lag=self.usual_lag)
+        return Forecast.of(windows, self._predict(windows), rung)
 
     def step(self, windows: Windows) -> tuple[Forecast, "Forecaster"]:
         """Forecasts in order of issue time, and the forecaster as it stands after them.
@@ -114,6 +118,7 @@ class Forecaster(ABC):
             "task": self.task.to_dict(),
             "variables": list(self.variables),
             "usual_age_hours": self.usual_age.tolist(),
+            "usual_lag_steps": self.usual_lag,
         }
         self._save(folder)
         (folder / HEADER).write_text(json.dumps(header, indent=1))
@@ -167,6 +172,7 @@ def load(folder: Path) -> Forecaster:
         forecaster.task = ForecastTask.from_dict(header["task"])
         forecaster.variables = tuple(header["variables"])
         forecaster.usual_age = np.array(header["usual_age_hours"])
+        forecaster.usual_lag = int(header["usual_lag_steps"])
         forecaster._load(folder)
     except (OSError, LookupError, ValueError, TypeError, AttributeError, AssertionError, ConfigError) as error:
         raise BundleError(f"{folder}: not a readable forecaster ({error!r}). Train or copy the bundle again.") from None

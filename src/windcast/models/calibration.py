@@ -108,7 +108,8 @@ class Calibrated(Forecaster):
     def around(cls, model: Forecaster, config: CalibratedConfig) -> "Calibrated":
         """Around a model that is fitted already, from the identity map: what `fit` gives with holdout 0."""
         forecaster = cls(config)
-        forecaster.task, forecaster.variables, forecaster.usual_age = model.task, model.variables, model.usual_age
+        forecaster.task, forecaster.variables = model.task, model.variables
+        forecaster.usual_age, forecaster.usual_lag = model.usual_age, model.usual_lag
         forecaster.model, forecaster.state = model, LevelMap.start(model.task)
         return forecaster
 

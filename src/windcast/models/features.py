@@ -103,7 +103,7 @@ def as_table(columns: dict[str, Floats]) -> Floats:
 
 def of_weather(columns: dict[str, Floats]) -> dict[str, Floats]:
     """Those columns that depend on the target hour and the weather run alone, whatever the issue time."""
-    recent = ("power", "error", "now_", "curve_plus", "curve_change", "lead")
+    recent = ("power", "error", "now_", "curve_plus", "curve_change", "revision_next", "lead")
     return {name: column for name, column in columns.items() if not name.startswith(recent)}
 
 

@@ -137,17 +137,31 @@ def column_of(level: float) -> str:
     return f"q{int(whole):02d}" + (f"_{rest}" if rest else "")
 
 
-def rungs(windows: Windows, usual_age: NDArray[np.floating], *, recent: int = 3) -> NDArray[np.int8]:
-    """[B, H] Rung of every lead, given the age in hours [H] that its weather run usually has.
+RECENT = 3  # steps by which power may be later than usual and still count as recent
 
-    Power is recent if one of the last `recent` steps is known; a task without history never misses it.
+
+def rungs(windows: Windows, usual_age: NDArray[np.floating], *, usual_lag: int = 0) -> NDArray[np.int8]:
+    """[B, H] Rung of every lead, given the hours [H] since its weather run usually arrived, and power's usual lag.
+
+    Power is recent if it is less than RECENT steps later than usual; a task without history never misses it.
     """
     history, expects_weather = windows.task.history, bool(windows.variables)
     weather = np.isfinite(windows.weather[:, windows.future]).any(axis=-1)
     stale = weather & (windows.weather_age[:, windows.future] > usual_age + 1e-3)
-    power = np.isfinite(windows.power[:, -recent:]).any(axis=1, keepdims=True) | (not history)
+    power = (power_lag(windows) < usual_lag + RECENT)[:, None] | (not history)
     rung = np.where(stale, Rung.OLDER_RUN, Rung.FRESH)
     rung = np.where(~weather & expects_weather, Rung.NO_WEATHER, rung)
     rung = np.where(~power, Rung.NO_POWER, rung)
     nothing = ~weather & (~power | (expects_weather and not history))
     return np.where(nothing, Rung.NOTHING, rung).astype(np.int8)
+
+
+def power_lag(windows: Windows) -> NDArray[np.int64]:
+    """[B] steps from the newest known power to the issue time; beyond any usual lag where none is known."""
+    known = np.isfinite(windows.power)
+    none = known.shape[1] + RECENT
+    return (
+        np.where(known.any(axis=1), np.argmax(known[:, ::-1], axis=1), none)
+        if known.shape[1]
+        else np.full(len(windows), none)
+    )

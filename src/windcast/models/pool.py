@@ -24,11 +24,16 @@ class PoolConfig:
     def __post_init__(self) -> None:
         if not self.members:
             raise ConfigError("model.members is empty; a pool needs at least one member.")
+        for name in self.members:
+            if not name.isidentifier():  # it becomes a folder of the bundle
+                raise ConfigError(f"pool member '{name}': use letters, digits and underscores, as in gbm_2.")
         for name, weight in self.weights.items():
             if name not in self.members:
                 raise ConfigError(unknown_name("pool member in model.weights", name, self.members))
-            if not weight >= 0:
-                raise ConfigError(f"model.weights.{name} is {weight}; a weight is at least 0.")
+            if not 0 <= weight < float("inf"):
+                raise ConfigError(f"model.weights.{name} is {weight}; a weight is a number of at least 0.")
+        if not sum(self.weights.get(name, 1.0) for name in self.members) > 0:
+            raise ConfigError("model.weights are all 0; at least one member must count.")
 
 
 class Pool(Forecaster):

@@ -97,8 +97,12 @@ def save(
         (part / MANIFEST).write_text(json.dumps(manifest, indent=1))
         part.chmod(0o755)
         if folder.exists():
-            shutil.rmtree(folder)
-        part.replace(folder)
+            former = part.with_name(f"{part.name}-former")
+            folder.replace(former)
+            part.replace(folder)
+            shutil.rmtree(former)
+        else:
+            part.replace(folder)
     except BaseException:
         shutil.rmtree(part, ignore_errors=True)
         raise
@@ -113,6 +117,8 @@ def open_bundle(folder: Path) -> Bundle:
     try:
         manifest = json.loads(file.read_text())
         form, listed = int(manifest["format"]), dict(manifest["files"])
+        datetime.fromisoformat(manifest["trained_until"])
+        dict(manifest["contract"])
     except (ValueError, KeyError, TypeError) as error:
         raise BundleError(f"{file}: not a readable manifest ({error!r}). Copy or train the bundle again.") from None
     if form != FORMAT:
