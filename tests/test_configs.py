@@ -24,7 +24,7 @@ TREE = Path(__file__).parents[1] / "src" / "windcast" / "configs"
 SIMULATED = ("data=simulation", "data.days=4")
 CHOICES = [
     *(f"{group}={file.stem}" for group in ("data", "task", "calibration") for file in (TREE / group).glob("*.yaml")),
-    *(f"model={name}" for name in (*MODELS, "gefcom") if name != "calibrated"),
+    *(f"model={name}" for name in {*MODELS, *POOLS} - {"calibrated"}),
 ]
 
 
@@ -96,11 +96,14 @@ def test_the_default_is_the_calibrated_pool_on_the_embedded_farm() -> None:
     assert list(chosen.contenders()) == ["climatology", "persistence", "power_curve", "pool", "pool, calibrated"]
 
 
-def test_gefcom_brings_its_own_task_and_pool_unless_told_otherwise() -> None:
-    assert settings(["data=gefcom2014"]).model_name == "gefcom"
-    assert settings(["data=gefcom2014"]).document["task"]["history"] == 0
-    other = settings(["data=gefcom2014", "model=gbm", "task=hours_3"])
-    assert (other.model_name, other.document["task"]["horizon"]) == ("gbm", 3)
+@pytest.mark.parametrize(("data", "history"), [("gefcom2014", 0), ("klim", 24)])
+def test_a_published_data_set_brings_its_own_task_and_pool_unless_told_otherwise(data: str, history: int) -> None:
+    own = settings([f"data={data}"])
+    assert own.model_name in POOLS
+    assert own.document["model"] == settings([f"model={own.model_name}"]).document["model"]
+    assert own.document["task"]["history"] == history
+    other = settings([f"data={data}", "model=gbm", "task=hours_48"])
+    assert (other.model_name, other.document["task"]["horizon"]) == ("gbm", 48)
 
 
 # --- overrides -------------------------------------------------------------------------------------------------------
@@ -119,17 +122,17 @@ def test_an_override_reaches_the_member_of_a_pool() -> None:
 
 
 def test_seed_and_threads_reach_every_model_that_has_them() -> None:
-    chosen = settings(["model=gefcom", "seed=11", "threads=2", "backtest.against=[gbm,pool]"])
+    chosen = settings(["model=gbm", "seed=11", "threads=2", f"backtest.against=[{','.join(POOLS)}]"])
     contenders = chosen.contenders()
-    models = [contenders["gbm"], *contenders["pool"]["members"].values(), *contenders["gefcom"]["members"].values()]
-    assert len(models) == 1 + len(POOLS["pool"]) + len(POOLS["gefcom"])
-    assert {(m["seed"], m["threads"]) for m in models} == {(11, 2)}
+    members = [member for pool in POOLS for member in contenders[pool]["members"].values()]
+    assert len(members) == sum(len(pool) for pool in POOLS.values())
+    assert {(m["seed"], m["threads"]) for m in [contenders["gbm"], *members]} == {(11, 2)}
 
 
 def test_a_reference_model_is_the_one_that_its_name_chooses() -> None:
-    against = settings(["model=gbm", "backtest.against=[pool,gefcom]"]).contenders()
-    assert against["pool"] == settings(["model=pool"]).document["model"]
-    assert against["gefcom"] == settings(["model=gefcom"]).document["model"]
+    against = settings(["model=gbm", f"backtest.against=[{','.join(POOLS)}]"]).contenders()
+    for name in POOLS:
+        assert against[name] == settings([f"model={name}"]).document["model"]
 
 
 def test_levels_are_a_count_or_a_list(farm: FarmData) -> None:
@@ -187,7 +190,7 @@ MISTAKES: list[tuple[tuple[str, ...], str]] = [
     (("model_choice=gbm",), "unknown key 'model_choice'"),
     (("hydra.run.dir=x",), "unknown key 'hydra.run.dir'"),
     (("backtest=3",), "Set its keys one by one: backtest.start"),
-    (("model=pool", "model.weights={gbm:1}"), "Set its keys one by one: model.weights.mlp"),
+    (("model=pool", "model.weights={gbm:1}"), "Set its keys one by one: model.weights."),
     (("+foo=1",), "'+foo=1' is not key=value"),
     (("++seed=1",), "'++seed=1' is not key=value"),
     (("~model",), "'~model' is not key=value"),

@@ -154,13 +154,12 @@ def settings(overrides: Sequence[str] = ()) -> Settings:
         for key, value in given.items():
             if key in GROUPS and value not in _choices(key):
                 raise ConfigError(unknown_name(key, value, _choices(key)))
-        base = _composed(*(f"{key}={value}" for key, value in given.items() if key in GROUPS))
+        groups = [f"{key}={value}" for key, value in given.items() if key in GROUPS]
+        base, model = _composed(*groups), _model_choice(*groups)
         for key in given:
             if key not in GROUPS:
                 _check_key(base, key)
         config = _composed(*(f"{key}={value}" for key, value in given.items()))
-        groups = [f"{key}={value}" for key, value in given.items() if key in GROUPS]
-        model = compose("config", overrides=groups, return_hydra_config=True).hydra.runtime.choices.model
     document = _resolved(config)
     document["model_choice"] = model
     found = Settings(document)
@@ -236,6 +235,11 @@ def _composed(*overrides: str) -> DictConfig:
         return compose("config", overrides=list(overrides))
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(f"configuration: {str(error).splitlines()[0]}") from None
+
+
+@lru_cache(maxsize=32)
+def _model_choice(*groups: str) -> str:
+    return str(compose("config", overrides=list(groups), return_hydra_config=True).hydra.runtime.choices.model)
 
 
 def _resolved(config: DictConfig) -> dict[str, Any]:
