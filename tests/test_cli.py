@@ -369,7 +369,7 @@ def test_a_bundle_that_does_not_say_its_data_asks_for_them(simulated: Path, tmp_
 
 def test_a_farm_that_the_bundle_was_not_trained_on_is_refused_in_a_sentence(own_farm: Path, simulated: Path) -> None:
     done = windcast("forecast", simulated / "bundle", "--farm", "farm.yaml", cwd=own_farm)
-    assert_refused(done, "capacity mw is 10.0", "20.5")
+    assert_refused(done, "capacity in MW is 10.0", "20.5")
 
 
 def test_the_check_of_a_faulty_farm_exits_with_its_worst_finding(tmp_path: Path) -> None:

@@ -124,9 +124,9 @@ def test_a_forecast_with_a_weather_outage_uses_the_older_run_or_none_and_says_so
 
 def test_a_bundle_of_another_farm_is_refused_in_a_sentence(bundle: Bundle) -> None:
     other = settings(["data=la_haute_borne"]).farm()
-    with pytest.raises(DataContractError, match=r"la_haute_borne: capacity mw is 8\.2.*trained with 20\.5"):
+    with pytest.raises(DataContractError, match=r"la_haute_borne: capacity in MW is 8\.2.*trained with 20\.5"):
         jobs.forecast(bundle, other)
-    with pytest.raises(DataContractError, match=r"la_haute_borne: capacity mw is 8\.2"):
+    with pytest.raises(DataContractError, match=r"la_haute_borne: capacity in MW is 8\.2"):
         jobs.forecast(bundle, replace(other, weather=other.weather.clear()))
 
 

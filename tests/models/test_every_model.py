@@ -352,7 +352,15 @@ def test_an_unknown_model_or_key_names_the_nearest() -> None:
         ({"name": "mlp", "seeds": 0}, r"must be at least 1"),
         ({"name": "pool", "members": {}}, r"at least one member"),
         ({"name": "pool", "weights": {"gmb": 1}}, r"unknown pool member in model\.weights 'gmb'\. Did you mean 'gbm'"),
-        ({"name": "pool", "weights": {"gbm": -1}}, r"model\.weights\.gbm is -1; a weight is at least 0"),
+        ({"name": "pool", "weights": {"gbm": -1}}, r"model\.weights\.gbm is -1; a weight is a number of at least 0"),
+        (
+            {"name": "pool", "weights": {"gbm": 0, "forest": 0}},
+            r"model\.weights are all 0; at least one member must count",
+        ),
+        (
+            {"name": "pool", "members": {"../x": {"name": "gbm"}}},
+            r"pool member '\.\./x': use letters, digits and underscores",
+        ),
         ({"name": "calibrated", "rate": 0.6}, r"calibration\.rate is 0\.6"),
         ({"name": "calibrated", "holdout": 1.0}, r"calibration\.holdout is 1\.0"),
     ],

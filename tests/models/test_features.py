@@ -10,6 +10,7 @@ import pytest
 import small
 
 from windcast.data.windows import Windows, build_windows
+from windcast.errors import BundleError
 from windcast.models.features import REACH, Features
 
 LEADS = np.arange(1, 4)
@@ -144,7 +145,7 @@ def test_with_too_little_to_learn_from_there_is_no_power_curve(tmp_path: Path) -
     assert features.curve is None
     assert np.isnan(features.columns(few, LEADS, threads=1)["curve"]).all()
     features.save(tmp_path)
-    assert list(tmp_path.iterdir()) == []
+    assert [file.name for file in tmp_path.iterdir()] == ["features.json"]
     assert Features.load(tmp_path).curve is None
 
 
@@ -187,3 +188,11 @@ def test_features_of_power_need_a_window_that_holds_them(history: int) -> None:
     assert ("power_change1" in made) == (history > 1)
     assert ("power_mean3" in made) == (history >= 3)
     assert not {"power_mean6", "power_least12"} & made
+
+
+def test_a_model_trained_on_other_features_is_refused_not_misread(tmp_path: Path) -> None:
+    features = Features().fit(windows(), seed=1, threads=1)
+    features.names = (*features.names[:-1], "something_else")
+    features.save(tmp_path)
+    with pytest.raises(BundleError, match="other features, by another version"):
+        Features.load(tmp_path).table(windows(), LEADS, threads=1)

@@ -228,13 +228,13 @@ def test_a_farm_that_fits_passes_and_one_that_does_not_is_told_what_differs(bund
     opened.check_farm(farm().known_until(UNTIL))
     bare = farm().weather.select("valid_time", "available_at")
     variants = {
-        r"capacity mw is 30\.0, but bundle .* was trained with 20\.5": replace(farm(), capacity_mw=30.0),
-        "variables is wind_speed_100m, temperature_2m, but": replace(
+        r"capacity in MW is 30\.0, but bundle .* was trained with 20\.5": replace(farm(), capacity_mw=30.0),
+        "weather is wind_speed_100m, temperature_2m, but": replace(
             farm(), weather=farm().weather.drop("wind_direction_100m")
         ),
-        r"variables is none, but .* with wind_speed_100m, wind_direction_100m": replace(farm(), weather=bare.clear()),
-        "resolution minutes is 10": simulation.load(days=2, resolution_minutes=10, run_horizon_hours=24),
-        "weather kind is reanalysis, but": replace(
+        r"weather is none, but .* with wind_speed_100m, wind_direction_100m": replace(farm(), weather=bare.clear()),
+        "resolution in minutes is 10": simulation.load(days=2, resolution_minutes=10, run_horizon_hours=24),
+        "kind of weather is reanalysis, but": replace(
             farm(),
             weather=farm()
             .weather.unique("valid_time")

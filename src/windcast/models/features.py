@@ -4,6 +4,7 @@ Three groups, each left out where the farm has no such input: the weather foreca
 (and how far it lay from the farm's own power curve), and the calendar. What is missing is NaN; trees learn from that.
 """
 
+import json
 import warnings
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from windcast.data.windows import Windows
+from windcast.errors import BundleError
 from windcast.models import trees, wind
 
 Floats = NDArray[np.float32]
@@ -21,18 +23,27 @@ LEAST_CURVE_ROWS, MOST_CURVE_ROWS = 500, 40_000
 
 
 class Features:
-    """Fitted on training windows, because the farm's power curve is one of its parts."""
+    """Fitted on training windows, because the farm's power curve is one of its parts.
 
-    curve: Any  # LightGBM booster: hourly weather -> share of capacity; None without wind
+    curve: LightGBM booster from an hour's weather to a share of capacity; None without wind. names: of the columns.
+    """
+
+    curve: Any = None
+    names: tuple[str, ...] = ()
 
     def fit(self, windows: Windows, *, seed: int, threads: int) -> "Features":
+        self._fit_curve(windows, seed=seed, threads=threads)
+        self.names = tuple(self._columns(windows.take(slice(0, 1)), np.array([1]), threads))
+        return self
+
+    def _fit_curve(self, windows: Windows, *, seed: int, threads: int) -> None:
         capacity = windows.task.capacity_mw
         weather = _curve_inputs(windows.weather[:, windows.future], windows)
         target = np.where(windows.free, windows.target, np.nan).ravel() / np.float32(capacity)
         weather = weather.reshape(len(target), weather.shape[-1])
         self.curve = None
         if not weather.shape[1]:
-            return self
+            return
         known = np.flatnonzero(np.isfinite(target) & np.isfinite(weather[:, 0]))
         if len(known) >= LEAST_CURVE_ROWS:
             if len(known) > MOST_CURVE_ROWS:
@@ -47,10 +58,20 @@ class Features:
                 "monotone_constraints": rising,
             }
             self.curve = trees.grow(weather[known], target[known], settings, rounds=80, seed=seed, threads=threads)
-        return self
 
     def columns(self, windows: Windows, leads: NDArray[np.integer], *, threads: int) -> dict[str, Floats]:
-        """Every feature of leads [K] (1 = the first step): [B] where it is the same for all leads, else [B, K]."""
+        """Every feature of leads [K] (1 = the first step): [B] where it is the same for all leads, else [B, K].
+
+        Raises BundleError if the features of a loaded model were others than this version of windcast makes.
+        """
+        columns = self._columns(windows, leads, threads)
+        if tuple(columns) != self.names:
+            raise BundleError(
+                "the model was trained on other features, by another version of windcast. Train it again."
+            )
+        return columns
+
+    def _columns(self, windows: Windows, leads: NDArray[np.integer], threads: int) -> dict[str, Floats]:
         columns: dict[str, Floats] = {}
         curve = self._curve(windows, windows.weather, threads)
         _add_weather(columns, windows, leads)
@@ -81,12 +102,14 @@ class Features:
         return self._curve(windows, windows.weather_earlier, threads)
 
     def save(self, folder: Path) -> None:
+        (folder / "features.json").write_text(json.dumps(self.names))
         if self.curve is not None:
             trees.save(folder / "curve.txt", [self.curve])
 
     @classmethod
     def load(cls, folder: Path) -> "Features":
         features = cls()
+        features.names = tuple(json.loads((folder / "features.json").read_text()))
         file = folder / "curve.txt"
         features.curve = trees.load(file)[0] if file.exists() else None
         return features

@@ -7,6 +7,8 @@ import lightgbm as lgb
 import numpy as np
 from numpy.typing import NDArray
 
+from windcast.errors import ConfigError
+
 Floats = NDArray[np.floating]
 
 COMMON = {"verbose": -1, "deterministic": True, "force_col_wise": True}
@@ -20,8 +22,14 @@ def dataset(inputs: Floats, target: Floats, settings: dict[str, Any], threads: i
 
 
 def boost(data: Any, settings: dict[str, Any], *, rounds: int, seed: int, threads: int) -> Any:
-    """A fitted booster over an already binned data set; the same bits for the same seed and thread count."""
-    return lgb.train(COMMON | {"num_threads": threads, "seed": seed} | settings, data, num_boost_round=rounds)
+    """A fitted booster over an already binned data set; the same bits for the same seed and thread count.
+
+    Raises ConfigError for settings that LightGBM refuses.
+    """
+    try:
+        return lgb.train(COMMON | {"num_threads": threads, "seed": seed} | settings, data, num_boost_round=rounds)
+    except lgb.basic.LightGBMError as error:
+        raise ConfigError(f"LightGBM refuses the model's settings: {error}.") from None
 
 
 def grow(inputs: Floats, target: Floats, settings: dict[str, Any], *, rounds: int, seed: int, threads: int) -> Any:

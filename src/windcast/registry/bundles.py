@@ -22,6 +22,12 @@ from windcast.models.base import Forecaster, load
 
 FORMAT = 1
 MANIFEST = "manifest.json"
+CONTRACT = {
+    "capacity_mw": "capacity in MW",
+    "resolution_minutes": "resolution in minutes",
+    "variables": "weather",
+    "weather_kind": "kind of weather",
+}
 PACKAGES = ("windcast", "numpy", "polars", "lightgbm", "scipy")
 
 
@@ -44,7 +50,7 @@ class Bundle:
         for key, wanted in contract.items():
             if found[key] != wanted:
                 raise DataContractError(
-                    f"{farm.name}: {key.replace('_', ' ')} is {_shown(found[key])}, but bundle {self.folder} was "
+                    f"{farm.name}: {CONTRACT[key]} is {_shown(found[key])}, but bundle {self.folder} was "
                     f"trained with {_shown(wanted)}. Map the data the same way, or train on this farm."
                 )
 
