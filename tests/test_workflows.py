@@ -131,7 +131,7 @@ def test_a_bundle_of_another_farm_is_refused_in_a_sentence(bundle: Bundle) -> No
 
 
 def test_weather_with_other_variables_is_refused_in_a_sentence(bundle: Bundle, farm: FarmData) -> None:
-    with pytest.raises(DataContractError, match="variables is wind_speed_100m"):
+    with pytest.raises(DataContractError, match="weather is wind_speed_100m"):
         jobs.forecast(bundle, replace(farm, weather=farm.weather.drop("temperature_2m")))
 
 

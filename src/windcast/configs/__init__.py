@@ -50,6 +50,8 @@ POOLS: dict[str, dict[str, tuple[float, dict[str, Any]]]] = {
             0.4,
             {
                 "knots": [0.02, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.98],
+                "rounds": 150,
+                "learning_rate": 0.05,
                 "num_leaves": 31,
                 "min_data_in_leaf": 200,
                 "feature_fraction": 0.2,

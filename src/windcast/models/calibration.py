@@ -7,6 +7,7 @@ the inner quantiles reach, with their ends (see quantiles.with_ends). Truth come
 never before it was known.
 """
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from windcast.models.forecast import Forecast, Rung
 Floats = NDArray[np.float64]
 
 MOST_ANCHORS = 21
-ROWS = 256  # issue times renamed together, to stay in the cache
+ROWS = 64  # issue times renamed together, to stay in the cache
 LEAST_HOLDOUT = 200  # issue times; with fewer the level map starts where nothing is changed
 
 
@@ -137,9 +138,10 @@ class Calibrated(Forecaster):
         levels = np.array(task.levels)
         extended = quantiles.with_ends(inner.values, levels, capacity_mw=task.capacity_mw)
         fresh = inner.rung == Rung.FRESH
+        extended[~fresh] = np.nan
         learner = _Learner(task, rate)
         step = np.timedelta64(task.resolution, "us").astype(np.int64)
-        history = np.empty((len(windows), *state.inner.shape))
+        history = np.empty((len(windows), *state.inner.shape), np.float32)
         for row, issue in enumerate((windows.issue_times.astype(np.int64) // step).tolist()):
             if learns:
                 learner.absorb(state, windows.power[row], issue)
@@ -147,7 +149,6 @@ class Calibrated(Forecaster):
             place = issue % len(state.issue_steps)
             state.issue_steps[place] = issue
             state.issued[place] = extended[row]
-            state.issued[place][~fresh[row]] = np.nan
         mapped = _renamed(extended, history, anchors(task), levels) if learns or self._moved else inner.values
         return np.where(fresh[..., None], mapped, inner.values), state
 
@@ -172,7 +173,7 @@ class _Learner:
     def __init__(self, task: ForecastTask, rate: float) -> None:
         self.rate, self.capacity_mw = rate, task.capacity_mw
         self.anchors = anchors(task)
-        self.scale = np.concatenate([[0.0], np.array(task.levels), [1.0]])
+        self.scale = _Scale(np.array(task.levels))
         self.leads = np.arange(1, task.horizon + 1)
 
     def absorb(self, state: LevelMap, power: NDArray[np.float32], issue: int) -> None:
@@ -190,22 +191,29 @@ class _Learner:
             return
         issued = state.issued[places[row], row]  # [K, Q + 2]
         covered_at = _apply(issued, state.inner[row], self.scale)
-        covered = _covered(truth, covered_at, state.inner[row], issued, self.scale, self.capacity_mw)
+        covered = _covered(truth, covered_at, state.inner[row], issued, self.scale.levels, self.capacity_mw)
         error = np.where(np.isnan(covered_at), 0, self.anchors - covered)
         state.inner[row] = np.minimum(np.maximum(state.inner[row] + self.rate * error, 1e-4), 1 - 1e-4)
 
 
-def _renamed(extended: NDArray[np.float32], inner: Floats, at_anchors: Floats, levels: Floats) -> NDArray[np.float32]:
+def _renamed(
+    extended: NDArray[np.float32], inner: NDArray[np.float32], at_anchors: Floats, levels: Floats
+) -> NDArray[np.float32]:
     """[B, H, Q]: each level's quantile taken at the inner level that stands for it. inner [B, H, A]; ends stay ends."""
-    scale = np.concatenate([[0.0], levels, [1.0]])
+    scale = _Scale(levels)
+    places = np.concatenate([[0.0], at_anchors, [1.0]])
     out = np.empty((*extended.shape[:-1], len(levels)), np.float32)
-    for start in range(0, len(extended), ROWS):
+
+    def rename(start: int) -> None:
         rows = slice(start, start + ROWS)
         ordered = np.maximum.accumulate(inner[rows], axis=-1)
         full = np.concatenate([np.zeros_like(ordered[..., :1]), ordered, np.ones_like(ordered[..., :1])], axis=-1)
-        wanted = quantiles.read_off(full, np.concatenate([[0.0], at_anchors, [1.0]]), levels)
+        wanted = quantiles.read_off(full, places, levels)
         flat = extended[rows].reshape(-1, extended.shape[-1])
         out[rows] = _apply(flat, wanted.reshape(len(flat), -1), scale).reshape(out[rows].shape)
+
+    with ThreadPoolExecutor() as workers:
+        list(workers.map(rename, range(0, len(extended), ROWS)))
     return out
 
 
@@ -234,13 +242,29 @@ def _covered(
     return covered
 
 
-def _apply(extended: NDArray[np.floating], inner: NDArray[np.floating], scale: Floats) -> NDArray[np.float32]:
-    """[K, N] quantiles at levels `inner` [K, N] of quantile functions [K, Q + 2] given at `scale` [Q + 2]."""
-    place = np.interp(inner, scale, np.arange(len(scale)))
-    left = np.minimum(place.astype(np.intp), len(scale) - 2)
-    share = (place - left).astype(np.float32)
-    start = np.arange(len(extended))[:, None] * extended.shape[1] + left
+class _Scale:
+    """The levels at which extended quantile functions are given: 0, the task's, 1."""
+
+    def __init__(self, levels: Floats) -> None:
+        self.levels = np.concatenate([[0.0], levels, [1.0]])
+        self.places = np.arange(len(self.levels))
+        self.last = len(self.levels) - 1
+        self.even = bool(np.allclose(self.levels * self.last, self.places))
+
+    def place(self, inner: NDArray[np.floating]) -> NDArray[np.float32]:
+        """Where a level lies among these, in steps; without a search if they are evenly spaced."""
+        found = inner * self.last if self.even else np.interp(inner, self.levels, self.places)
+        return found.astype(np.float32)
+
+
+def _apply(extended: NDArray[np.floating], inner: NDArray[np.floating], scale: _Scale) -> NDArray[np.float32]:
+    """[K, N] quantiles at levels `inner` [K, N] of quantile functions [K, Q + 2] given at `scale`."""
+    place = scale.place(inner)
+    left = np.minimum(place.astype(np.int32), scale.last - 1)
+    share = place - left
+    start = np.arange(len(extended), dtype=np.int32)[:, None] * np.int32(scale.last + 1) + left
     flat = extended.ravel()
-    low = flat[start]
-    mapped: NDArray[np.float32] = low + share * (flat[start + 1] - low)
+    low = flat.take(start)
+    start += 1
+    mapped: NDArray[np.float32] = low + share * (flat.take(start) - low)
     return mapped

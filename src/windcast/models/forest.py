@@ -25,7 +25,7 @@ BINS = 200  # of power, between 0 and capacity; bin 0 is exactly nothing
 class ForestConfig:
     """trees a lead group. The other keys are as in GBMConfig and LightGBM."""
 
-    trees: int = 60
+    trees: int = 40
     num_leaves: int = 1000
     min_data_in_leaf: int = 5
     feature_fraction: float = 0.4

@@ -25,8 +25,8 @@ class GBMConfig:
     """
 
     knots: tuple[float, ...] = (0.01, 0.05, 0.15, 0.3, 0.5, 0.7, 0.85, 0.95, 0.99)
-    rounds: int = 150
-    learning_rate: float = 0.05
+    rounds: int = 100
+    learning_rate: float = 0.07
     num_leaves: int = 15
     min_data_in_leaf: int = 50
     feature_fraction: float = 0.3

@@ -45,7 +45,7 @@ class Pool(Forecaster):
         self.members = {name: build(config).fit(windows) for name, config in self.config.members.items()}
 
     def _predict(self, windows: Windows) -> Array:
-        values = [member.predict(windows).values for member in self.members.values()]
+        values = [member._predict(windows) for member in self.members.values()]
         weights = np.array([self.config.weights.get(name, 1.0) for name in self.members])
         return quantiles.linear_pool(values, weights, np.array(self.task.levels))
 

@@ -1,5 +1,6 @@
 """LightGBM, as windcast uses it: reproducible, silent, and kept on disk as LightGBM's own text."""
 
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -39,14 +40,19 @@ def grow(inputs: Floats, target: Floats, settings: dict[str, Any], *, rounds: in
 
 def predict(booster: Any, inputs: Floats, threads: int) -> NDArray[np.float32]:
     """[N] for inputs [N, F]."""
-    out: NDArray[np.float32] = booster.predict(inputs, num_threads=threads).astype(np.float32)
+    out: NDArray[np.float32] = booster.predict(inputs, num_threads=_shared(threads)).astype(np.float32)
     return out
 
 
 def leaves(booster: Any, inputs: Floats, threads: int) -> NDArray[np.int32]:
     """[N, trees] leaf of every row in every tree."""
-    out: NDArray[np.int32] = booster.predict(inputs, pred_leaf=True, num_threads=threads).astype(np.int32)
+    out: NDArray[np.int32] = booster.predict(inputs, pred_leaf=True, num_threads=_shared(threads)).astype(np.int32)
     return out.reshape(len(inputs), -1)
+
+
+def _shared(threads: int) -> int:
+    """One thread within a worker thread: the workers have the cores already."""
+    return threads if threading.current_thread() is threading.main_thread() else 1
 
 
 SEPARATOR = "\n=== next booster ===\n"
