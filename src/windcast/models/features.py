@@ -109,7 +109,10 @@ class Features:
     @classmethod
     def load(cls, folder: Path) -> "Features":
         features = cls()
-        features.names = tuple(json.loads((folder / "features.json").read_text()))
+        names = json.loads((folder / "features.json").read_text())
+        if not names or not all(isinstance(name, str) for name in names):
+            raise ValueError("features.json does not list the features")
+        features.names = tuple(names)
         file = folder / "curve.txt"
         features.curve = trees.load(file)[0] if file.exists() else None
         return features
