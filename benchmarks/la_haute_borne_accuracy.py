@@ -12,11 +12,8 @@ DATA = "La Haute Borne, 2015-07 to 2015-12, reanalysis"
 def run() -> list[Measurement]:
     chosen = settings([])
     farm = chosen.farm()
-    models = chosen.contenders() | {"gbm": settings(["model=gbm"]).document["model"]}
-    models |= {
-        "forest": settings(["model=forest"]).document["model"],
-        "mlp": settings(["model=mlp"]).document["model"],
-    }
+    apart = {name: settings([f"model={name}"]).document["model"] for name in ("gbm", "forest", "mlp")}
+    models = apart | chosen.contenders()
     result = backtest(farm, chosen.task(farm), models, chosen.plan(farm))
     rows = []
     for one in leaderboard(result).iter_rows(named=True):

@@ -36,8 +36,7 @@ def run() -> list[Measurement]:
     rows.append(_row("windows and prediction of a year", windows + predicting, 5, data))
     rows.append(_row("… of which windows", windows, None, data))
     rows.append(_row("… of which prediction", predicting, None, data))
-    for name in ("pool", "mlp", "gbm"):
-        part = model.model if name == "pool" else model.model.members[name]
+    for name, part in {"pool": model.model, **model.model.members}.items():
         rows.append(_row(f"… {name} alone", _best(lambda part=part: part.predict(ahead), tries=1)[0], None, data))
     rows.append(_row("memory read of those windows", _copy(ahead), None, "one copy, the floor for windows"))
     try:

@@ -54,7 +54,7 @@ def demo(
     out: Annotated[Path, typer.Option(help="Folder for what the demo makes.")] = Path("demo"),
     overrides: Overrides = None,
 ) -> None:
-    """A real wind farm from data to forecast: check, backtest of every model, report, bundle and a fan chart."""
+    """A real wind farm from data to forecast: backtest of every model, report, bundle and a fan chart."""
     from windcast.configs import settings
     from windcast.workflows import jobs
 
@@ -66,8 +66,7 @@ def demo(
     with _progress("Backtest") as on_progress:
         run = jobs.run_backtest(chosen, out, command=_command(), on_progress=on_progress)
     _leaderboard(run.backtest)
-    with _progress("Training") as on_progress:
-        bundle = jobs.train(chosen, out / "bundle", on_progress=on_progress)
+    bundle = jobs.keep(run, out / "bundle")
     forecast, issue = jobs.forecast(bundle, farm)
     _write(forecast.to_frame(_shown(forecast), interval=farm.interval), out / "forecast.csv")
     _plot(forecast, farm, out / "forecast.png")

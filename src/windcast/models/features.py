@@ -5,7 +5,6 @@ Three groups, each left out where the farm has no such input: the weather foreca
 """
 
 import json
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -286,13 +285,10 @@ def _mean(values: Floats) -> Floats:
 
 
 def _extremes(values: Floats) -> tuple[Floats, Floats]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)
-        return np.nanmin(values, axis=-1), np.nanmax(values, axis=-1)
+    return np.fmin.reduce(values, axis=-1), np.fmax.reduce(values, axis=-1)
 
 
 def _spread(values: Floats) -> Floats:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)
-        spread: Floats = np.nanstd(values, axis=-1)
+    """Standard deviation over the last axis of what is known; NaN where nothing is."""
+    spread: Floats = np.sqrt(_mean((values - _mean(values)[..., None]) ** 2))
     return spread

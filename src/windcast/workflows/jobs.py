@@ -20,6 +20,7 @@ from windcast.evaluation.leaderboard import leaderboard
 from windcast.evaluation.report import write_report
 from windcast.evaluation.scores import score
 from windcast.models.base import build
+from windcast.models.calibration import Calibrated
 from windcast.models.forecast import Forecast, Rung, column_of
 from windcast.registry import bundles, runs
 
@@ -96,6 +97,25 @@ def train(
     on_progress("writing the bundle", 2, 3)
     bundles.save(folder, forecaster, farm, trained_until=until, config=settings.document)
     on_progress("done", 3, 3)
+    return bundles.open_bundle(folder)
+
+
+def keep(run: Run, folder: Path) -> bundles.Bundle:
+    """Writes the model that the run ended with as a bundle, with the scores it had there.
+
+    Calibration starts afresh: a forecast makes it catch up with every hour, not only with the run's issue times.
+    """
+    name, fitted = list(run.backtest.fitted.items())[-1]
+    if isinstance(fitted, Calibrated):
+        fitted = Calibrated.around(fitted.model, fitted.config)
+    bundles.save(
+        folder,
+        fitted,
+        run.backtest.farm,
+        trained_until=run.backtest.folds[-1].fitted_at,
+        config=run.record.settings,
+        scores=run.record.scores[name],
+    )
     return bundles.open_bundle(folder)
 
 
