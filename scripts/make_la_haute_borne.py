@@ -108,9 +108,7 @@ def availability() -> pl.Expr:
     return pl.when(pl.col("power_kw").is_not_null()).then(1.0 - down.cast(pl.Float64))
 
 
-def farm_series(
-    scada: pl.DataFrame, curtailment: pl.DataFrame, *, every: str, rows_needed: int
-) -> pl.DataFrame:
+def farm_series(scada: pl.DataFrame, curtailment: pl.DataFrame, *, every: str, rows_needed: int) -> pl.DataFrame:
     """`time, power_mw, availability, curtailed_mw`: row t holds the farm's means over (t - every, t].
 
     Power and availability are null unless each of the turbines has `rows_needed` 10-minute rows in there.
@@ -118,8 +116,7 @@ def farm_series(
     """
     # the order is kept throughout: a sum in another order differs in its last bit
     by_turbine = scada.group_by("turbine", interval_end("start", every), maintain_order=True).agg(
-        pl.when(pl.col(name).count() >= rows_needed).then(pl.col(name).mean())
-        for name in ("power_kw", "available")
+        pl.when(pl.col(name).count() >= rows_needed).then(pl.col(name).mean()) for name in ("power_kw", "available")
     )
     all_known = pl.col("power_kw").count() == len(TURBINES)
     farm = by_turbine.group_by("time", maintain_order=True).agg(
