@@ -267,3 +267,28 @@ def test_the_traces_of_daylight_saving_name_the_zone() -> None:
     assert spring == zones.Traces("Europe/Copenhagen", 1, 0)
     assert zones.local_zone(wall(hours(20_000)), hour) is None
     assert zones.local_zone(wall(hours(100)), hour) is None
+
+
+def test_columns_that_nothing_was_made_of_are_named_and_so_is_missing_wind(tmp_path: Path) -> None:
+    rows = [
+        f"2024-01-{1 + h // 24:02d} {h % 24:02d}:00,{h % 7},{9 + h % 5},{280 + h % 3},{280 + h % 4},{h % 9}"
+        for h in range(72)
+    ]
+    file = tmp_path / "power.csv"
+    file.write_text("time,power_MW,blaest1,temp1,temp2,unrelated thing\n" + "\n".join(rows))
+    _, said = guess.guess(file)
+    (left,) = [sentence for sentence in said if "not used" in sentence]
+    assert "blaest1" in left
+    assert "unrelated thing" in left
+    assert "power_MW" not in left
+    assert any("No wind was recognised" in sentence for sentence in said)
+
+
+def test_a_weather_file_is_said_to_have_a_clock_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "p.csv").write_text("time,power_MW\n" + "\n".join(f"2024-01-01 {h:02d}:00,{h}" for h in range(24)))
+    (tmp_path / "w.csv").write_text(
+        "issue_time,valid_time,wind_speed\n"
+        + "\n".join(f"2024-01-01 00:00,2024-01-01 {h:02d}:00,{h}" for h in range(24))
+    )
+    _, said = guess.guess(tmp_path / "p.csv", weather=tmp_path / "w.csv")
+    assert any("give weather a time_zone of its own" in sentence for sentence in said)

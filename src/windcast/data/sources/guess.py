@@ -1,6 +1,7 @@
 """A first mapping for files nobody has described: every guess with a sentence that says what it saw."""
 
-from dataclasses import dataclass, replace
+import re
+from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from math import ceil, floor, log10
 from pathlib import Path
@@ -85,10 +86,32 @@ def guess(
         power=power,
         availability=_availability(sheet, said),
     )
-    if weather is None:
-        return replace(mapping, weather=_weather(sheet, time, said, own_file=False)), said
-    other = Sheet.read(Path(weather).expanduser(), folder, max_mb, said)
-    return replace(mapping, weather=_weather(other, None, said, own_file=True)), said
+    other = None if weather is None else Sheet.read(Path(weather).expanduser(), folder, max_mb, said)
+    found = _weather(sheet, time, said, own_file=False) if other is None else _weather(other, None, said, own_file=True)
+    mapping = replace(mapping, weather=found)
+    if other is not None:
+        said.append(f"{other.file}: if its stamps are not in {zone}, give weather a time_zone of its own, such as UTC.")
+    _say_what_is_left(sheet if other is None else other, mapping, said)
+    return mapping, said
+
+
+def _say_what_is_left(sheet: Sheet, mapping: FarmMapping, said: list[str]) -> None:
+    """Columns that nothing was made of, and weather without wind, are said aloud: they are what a user must add."""
+    used = [re.escape(word).replace(r"\{lead\}", r"\d+") for word in _words(asdict(mapping))]
+    left = [c for c in sheet.table.frame.columns if not any(re.fullmatch(word, c) for word in used)]
+    if left:
+        said.append(f"{sheet.file}: not used: {', '.join(left)}. Add those that are weather under weather.variables.")
+    if mapping.weather is not None and not any(v.startswith("wind_") for v in mapping.weather.variables):
+        said.append("No wind was recognised, and wind power cannot be forecast without it: add wind_speed by hand.")
+
+
+def _words(node: Any) -> list[str]:
+    """Every text in a nest of dictionaries and lists."""
+    if isinstance(node, dict):
+        return [word for value in node.values() for word in _words(value)]
+    if isinstance(node, list | tuple):
+        return [word for value in node for word in _words(value)]
+    return [node] if isinstance(node, str) else []
 
 
 def _resolution(sheet: Sheet, time: str, said: list[str]) -> timedelta | None:
