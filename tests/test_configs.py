@@ -325,3 +325,8 @@ def test_whatever_is_typed_either_composes_or_is_a_sentence(key: str, value: str
 
 def test_the_groups_are_the_folders_of_the_tree_and_the_models() -> None:
     assert set(GROUPS) == {folder.name for folder in TREE.iterdir() if list(folder.glob("*.yaml"))} | {"model"}
+
+
+def test_a_key_without_its_group_is_found_in_the_group() -> None:
+    with pytest.raises(ConfigError, match=r"unknown key 'horizon'\. Did you mean 'task\.horizon'\?"):
+        settings(["horizon=3"])

@@ -192,11 +192,21 @@ def _check_key(base: DictConfig, key: str) -> None:
         if f"{prefix}{part}" not in known:
             if not known:
                 raise ConfigError(f"unknown key '{key}': {prefix.rstrip('.')} is a single value.")
-            raise ConfigError(unknown_name("key", key, known))
+            deeper = [leaf for leaf in _leaves(base) if leaf.endswith(f".{key}")]
+            raise ConfigError(unknown_name("key", key, deeper or known))
         node, prefix = node._get_node(part), f"{prefix}{part}."  # type: ignore[assignment]
     if isinstance(node, DictConfig):
         inside = ", ".join(f"{prefix}{name!s}" for name in node)
         raise ConfigError(f"'{key}' is not a single value. Set its keys one by one: {inside}.")
+
+
+def _leaves(config: DictConfig, prefix: str = "") -> list[str]:
+    """Every key that holds a single value, in full."""
+    names = []
+    for key, value in config.items_ex(resolve=False):
+        name = f"{prefix}{key!s}"
+        names += _leaves(value, f"{name}.") if isinstance(value, DictConfig) else [name]
+    return names
 
 
 def default_of(name: str) -> dict[str, Any]:
