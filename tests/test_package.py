@@ -8,8 +8,10 @@ from importlib.resources import files
 from pathlib import Path
 
 import pytest
+import yaml
 
 import windcast
+from windcast.data.sources.mapping import parse
 
 SOURCE = Path(windcast.__file__).parent
 MODULES = sorted(SOURCE.rglob("*.py"))
@@ -79,3 +81,11 @@ def test_the_package_is_typed_and_carries_its_data_and_configuration() -> None:
 def test_the_core_depends_on_nothing_from_the_extras() -> None:
     core = " ".join(r for r in requires("windcast") or [] if "extra ==" not in r)
     assert not [name for name in ("torch", "fastapi", "mlflow", "ray", "pandas", "onnx") if name in core.split()]
+
+
+def test_the_farm_yaml_of_the_readme_is_one_that_windcast_reads() -> None:
+    readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    example = readme.split("```yaml\n")[1].split("```")[0]
+    mapping = parse(yaml.safe_load(example))
+    assert mapping.weather is not None
+    assert set(mapping.weather.variables) == {"wind_speed_100m", "wind_direction_100m"}
