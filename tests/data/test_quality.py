@@ -226,7 +226,7 @@ def test_a_farm_without_weather_gets_the_checks_of_power() -> None:
 def test_checks_that_need_a_wind_are_named_where_there_is_none() -> None:
     farm = clean_farm()
     found = only(replace(farm, weather=farm.weather.drop("wind_speed_100m")))
-    assert (found.check, found.severity) == ("power curve", "info")
+    assert (found.check, found.severity) == ("power curve", "warning")
     assert "no variable is a wind speed" in found.how_much
 
 

@@ -54,7 +54,7 @@ def not_checked(record: Record) -> list[Finding]:
     return [
         Finding(
             check="power curve",
-            severity="info",
+            severity="warning" if record.wind_name is None else "info",
             when="throughout",
             how_much=f"{why}: stamps, outliers, curtailment, outages, icing and jumps were not looked for.",
             action="nothing: models take every variable as it is.",
