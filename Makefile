@@ -3,10 +3,13 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check bench notebook clean
+.PHONY: demo serve test check bench notebook clean
 
 demo: $(VENV)/installed
 	$(BIN)/windcast demo
+
+serve: $(VENV)/installed
+	$(BIN)/windcast serve
 
 test: $(VENV)/installed-dev
 	$(BIN)/pytest -n auto --dist loadfile --cov --cov-report=term
@@ -27,11 +30,11 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/installed: pyproject.toml | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[serve]"
 	touch $@
 
 $(VENV)/installed-dev: pyproject.toml | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev,notebook]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev,notebook,serve]"
 	touch $(VENV)/installed $@
 
 clean:

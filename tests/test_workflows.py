@@ -12,9 +12,11 @@ import pytest
 
 from windcast.configs import Settings, settings
 from windcast.data.farm import FarmData
+from windcast.data.windows import build_windows
 from windcast.errors import BundleError, ConfigError, DataContractError, SourceError, TaskError
 from windcast.evaluation.backtest import replay
-from windcast.models.forecast import Rung
+from windcast.models.forecast import Forecast, Rung
+from windcast.registry import production
 from windcast.registry.bundles import Bundle
 from windcast.workflows import jobs
 from windcast.workflows.comparing import compare_runs
@@ -45,8 +47,19 @@ def run(chosen: Settings, tmp_path_factory: pytest.TempPathFactory) -> jobs.Run:
     return jobs.run_backtest(chosen, tmp_path_factory.mktemp("runs") / "gbm", command="windcast backtest …")
 
 
-def width(forecast: jobs.Forecast) -> float:
+def width(forecast: Forecast) -> float:
     return float((forecast.quantile(0.95) - forecast.quantile(0.05)).mean())
+
+
+def test_a_bundle_carries_the_scores_of_the_backtest_it_is_given(
+    run: jobs.Run, chosen: Settings, tmp_path: Path
+) -> None:
+    trained = jobs.train(chosen, tmp_path / "b", until=TRAINED_UNTIL, promised_by=run.folder)
+    assert trained.manifest["ladder"] == run.record.ladder
+    assert trained.manifest["scores"] == run.record.scores["gbm, calibrated"]
+    other = settings([o.replace("horizon=6", "horizon=5") for o in GBM])
+    with pytest.raises(ConfigError, match="backtest of another task"):
+        jobs.train(other, tmp_path / "c", promised_by=run.folder)
 
 
 # --- train and forecast ----------------------------------------------------------------------------------------------
@@ -57,56 +70,58 @@ def test_a_forecast_from_a_bundle_is_what_the_live_path_would_have_issued(bundle
     step = np.timedelta64(1, "h")
     times = np.datetime64(TRAINED_UNTIL.replace(tzinfo=None), "us") + step * np.arange(1, 41)
     *_, lived = replay(bundle.forecaster, farm, times)
-    forecast, issued = jobs.forecast(bundle, farm, issue)
+    forecast, issued = production.forecast(bundle, farm, issue)
     assert issued == issue
     assert forecast.issue_times.tolist() == lived.issue_times.tolist()
     np.testing.assert_array_equal(forecast.values, lived.values)
-    untaught = bundle.forecaster.model.predict(jobs.build_windows(farm, lived.task, times[-1:]))
+    untaught = bundle.forecaster.model.predict(build_windows(farm, lived.task, times[-1:]))
     assert not np.array_equal(forecast.values, untaught.values)
 
 
 def test_a_forecast_does_not_change_when_later_data_are_on_file(bundle: Bundle, farm: FarmData) -> None:
     issue = TRAINED_UNTIL + timedelta(hours=30)
-    then, _ = jobs.forecast(bundle, farm.known_until(issue))
-    here, _ = jobs.forecast(bundle, farm, issue)
+    then, _ = production.forecast(bundle, farm.known_until(issue))
+    here, _ = production.forecast(bundle, farm, issue)
     np.testing.assert_array_equal(then.values, here.values)
 
 
 def test_the_issue_time_is_the_last_known_power_unless_given(bundle: Bundle, farm: FarmData) -> None:
-    assert jobs.forecast(bundle, farm)[1] == farm.end
+    assert production.forecast(bundle, farm)[1] == farm.end
     cut = replace(farm, power=farm.power.with_columns(pl.when(pl.col("time") < farm.end).then("power_mw")))
-    assert jobs.forecast(bundle, cut)[1] == farm.end - timedelta(hours=1)
+    assert production.forecast(bundle, cut)[1] == farm.end - timedelta(hours=1)
     late = replace(farm, power_delay=timedelta(minutes=90))
-    assert jobs.forecast(bundle, late)[1] == farm.end + timedelta(hours=1)
+    assert production.forecast(bundle, late)[1] == farm.end + timedelta(hours=1)
 
 
 def test_a_forecast_after_a_gap_in_power_comes_from_the_weather_alone(bundle: Bundle, farm: FarmData) -> None:
     known = pl.col("time") <= farm.end - timedelta(hours=30)
-    forecast, _ = jobs.forecast(bundle, replace(farm, power=farm.power.filter(known)), farm.end)
+    forecast, _ = production.forecast(bundle, replace(farm, power=farm.power.filter(known)), farm.end)
     assert set(forecast.rung.ravel().tolist()) == {Rung.NO_POWER}
-    assert width(forecast) != width(jobs.forecast(bundle, farm, farm.end)[0])
+    assert width(forecast) != width(production.forecast(bundle, farm, farm.end)[0])
 
 
 def test_an_issue_time_between_steps_is_taken_back_to_the_step(bundle: Bundle, farm: FarmData) -> None:
-    _, issued = jobs.forecast(bundle, farm, farm.end - timedelta(minutes=20))
+    _, issued = production.forecast(bundle, farm, farm.end - timedelta(minutes=20))
     assert issued == farm.end - timedelta(hours=1)
 
 
 def test_an_issue_time_beyond_the_data_is_forecast_from_the_time_of_year(bundle: Bundle, farm: FarmData) -> None:
-    forecast, _ = jobs.forecast(bundle, farm, farm.end + timedelta(days=90))
+    forecast, _ = production.forecast(bundle, farm, farm.end + timedelta(days=90))
     assert set(forecast.rung.ravel().tolist()) == {Rung.NOTHING}
-    assert width(forecast) > width(jobs.forecast(bundle, farm)[0])
+    assert width(forecast) > width(production.forecast(bundle, farm)[0])
 
 
 def test_an_issue_time_before_the_training_end_is_forecast_from_what_was_known(bundle: Bundle, farm: FarmData) -> None:
-    forecast, issued = jobs.forecast(bundle, farm, TRAINED_UNTIL - timedelta(days=3))
+    forecast, issued = production.forecast(bundle, farm, TRAINED_UNTIL - timedelta(days=3))
     assert issued == TRAINED_UNTIL - timedelta(days=3)
     assert len(forecast) == 1
 
 
 def test_a_forecast_without_any_weather_still_comes_and_is_wider(bundle: Bundle, farm: FarmData) -> None:
-    full, _ = jobs.forecast(bundle, farm)
-    without, _ = jobs.forecast(bundle, replace(farm, weather=farm.weather.clear().select("valid_time", "available_at")))
+    full, _ = production.forecast(bundle, farm)
+    without, _ = production.forecast(
+        bundle, replace(farm, weather=farm.weather.clear().select("valid_time", "available_at"))
+    )
     assert set(without.rung.ravel().tolist()) == {Rung.NO_WEATHER}
     assert width(without) > width(full)
     np.testing.assert_array_equal(full.issue_times, without.issue_times)
@@ -118,21 +133,21 @@ def test_a_forecast_with_a_weather_outage_uses_the_older_run_or_none_and_says_so
     arrived = pl.col("available_at")
     for missing, rung in ((timedelta(hours=20), Rung.OLDER_RUN), (timedelta(days=4), Rung.NO_WEATHER)):
         gap = replace(farm, weather=farm.weather.filter(arrived <= farm.end - missing))
-        forecast, _ = jobs.forecast(bundle, gap)
+        forecast, _ = production.forecast(bundle, gap)
         assert set(forecast.rung.ravel().tolist()) == {rung}
 
 
 def test_a_bundle_of_another_farm_is_refused_in_a_sentence(bundle: Bundle) -> None:
     other = settings(["data=la_haute_borne"]).farm()
     with pytest.raises(DataContractError, match=r"la_haute_borne: capacity in MW is 8\.2.*trained with 20\.5"):
-        jobs.forecast(bundle, other)
+        production.forecast(bundle, other)
     with pytest.raises(DataContractError, match=r"la_haute_borne: capacity in MW is 8\.2"):
-        jobs.forecast(bundle, replace(other, weather=other.weather.clear()))
+        production.forecast(bundle, replace(other, weather=other.weather.clear()))
 
 
 def test_weather_with_other_variables_is_refused_in_a_sentence(bundle: Bundle, farm: FarmData) -> None:
     with pytest.raises(DataContractError, match="weather is wind_speed_100m"):
-        jobs.forecast(bundle, replace(farm, weather=farm.weather.drop("temperature_2m")))
+        production.forecast(bundle, replace(farm, weather=farm.weather.drop("temperature_2m")))
 
 
 def test_a_bundle_that_never_had_weather_forecasts_without_a_word(farm: FarmData, tmp_path: Path) -> None:
@@ -143,7 +158,7 @@ def test_a_bundle_that_never_had_weather_forecasts_without_a_word(farm: FarmData
     (folder / "farm.yaml").write_text(json.dumps({"name": "bare", "capacity_mw": 20.5, "power": power}))
     bare = settings(["data=files", f"data.config={folder / 'farm.yaml'}", *SMALL[3:], "model=persistence"])
     trained = jobs.train(bare, tmp_path / "bundle")
-    forecast, _ = jobs.forecast(trained, bare.farm())
+    forecast, _ = production.forecast(trained, bare.farm())
     assert set(forecast.rung.ravel().tolist()) == {Rung.FRESH}
 
 
@@ -154,7 +169,7 @@ def test_an_uncalibrated_model_is_trained_and_forecasts_too(farm: FarmData, tmp_
     assert trained.forecaster.name == "persistence"
     assert trained.trained_until == farm.end
     assert seen[-1] == "done 3/3"
-    assert len(jobs.forecast(trained, farm, farm.end - timedelta(days=2))[0]) == 1
+    assert len(production.forecast(trained, farm, farm.end - timedelta(days=2))[0]) == 1
 
 
 def test_training_until_later_than_the_data_is_training_until_their_end(chosen: Settings, tmp_path: Path) -> None:
@@ -179,8 +194,8 @@ def test_training_replaces_a_bundle_and_nothing_else(tmp_path: Path) -> None:
 
 def test_recent_power_is_what_was_known_at_the_issue_time(bundle: Bundle, farm: FarmData) -> None:
     issue = TRAINED_UNTIL + timedelta(hours=10)
-    forecast, _ = jobs.forecast(bundle, farm, issue)
-    times, power = jobs.recent_power(farm, forecast, steps=5)
+    forecast, _ = production.forecast(bundle, farm, issue)
+    times, power = production.recent_power(farm, forecast, steps=5)
     known = farm.power.filter(pl.col("time") <= issue).tail(5)
     np.testing.assert_allclose(power, known["power_mw"].to_numpy(), rtol=1e-6)
     assert times.tolist() == known["time"].dt.replace_time_zone(None).to_list()

@@ -30,6 +30,8 @@ app = typer.Typer(
 )
 data_app = typer.Typer(no_args_is_help=True, help="Describe and check a farm's data.")
 app.add_typer(data_app, name="data")
+keys_app = typer.Typer(no_args_is_help=True, help="API keys of the service.")
+app.add_typer(keys_app, name="keys")
 
 Overrides = Annotated[
     list[str] | None,
@@ -56,6 +58,7 @@ def demo(
 ) -> None:
     """A real wind farm from data to forecast: backtest of every model, report, bundle and a fan chart."""
     from windcast.configs import settings
+    from windcast.registry import production
     from windcast.workflows import jobs
 
     chosen = settings(overrides or [])
@@ -67,7 +70,7 @@ def demo(
         run = jobs.run_backtest(chosen, out, command=_command(), on_progress=on_progress)
     _leaderboard(run.backtest)
     bundle = jobs.keep(run, out / "bundle")
-    forecast, issue = jobs.forecast(bundle, farm)
+    forecast, issue = production.forecast(bundle, farm)
     _write(forecast.to_frame(_shown(forecast), interval=farm.interval), out / "forecast.csv")
     _plot(forecast, farm, out / "forecast.png")
     _say(f"""
@@ -157,6 +160,7 @@ def train(
     overrides: Overrides = None,
     out: Annotated[Path, typer.Option(help="Folder of the bundle.")] = Path("bundle"),
     until: Annotated[str | None, typer.Option(help="Learn only what was known at this UTC time.")] = None,
+    scores: Annotated[Path | None, typer.Option(help="Run whose backtest says how good the bundle will be.")] = None,
 ) -> None:
     """Fits the model on all data and writes a bundle."""
     from windcast.configs import settings
@@ -164,7 +168,7 @@ def train(
 
     chosen, known = settings(overrides or []), _utc(until, "--until")
     with _progress("Training") as on_progress:
-        bundle = jobs.train(chosen, out, until=known, on_progress=on_progress)
+        bundle = jobs.train(chosen, out, until=known, promised_by=scores, on_progress=on_progress)
     what = f"{chosen.model_name}{', calibrated' if bundle.manifest['model'] == 'calibrated' else ''}"
     _say(f"Wrote [bold]{_plain(str(out))}[/bold]: {_plain(what)}, for {_plain(bundle.manifest['farm'])}.")
     _say(f"Forecast with it: windcast forecast {_plain(shlex.quote(str(out)))}")
@@ -183,8 +187,8 @@ def forecast(
 ) -> None:
     """Forecasts one issue time with a bundle, from your files or the data it was trained on."""
     from windcast.models.forecast import Rung
+    from windcast.registry import production
     from windcast.registry.bundles import open_bundle
-    from windcast.workflows import jobs
     from windcast.workflows.live import live_farm
 
     _check_output(out, TABLES, "a table")
@@ -192,7 +196,7 @@ def forecast(
     at = _utc(issue_time, "--issue-time")
     opened = open_bundle(bundle)
     data, missing = live_farm(_data_of(opened.manifest["config"].get("data", {}), farm, power, weather, bundle))
-    result, issue = jobs.forecast(opened, data, at)
+    result, issue = production.forecast(opened, data, at)
     _write(result.to_frame(None if all_levels else _shown(result), interval=data.interval), out)
     if plot is not None:
         _plot(result, data, plot)
@@ -208,6 +212,64 @@ def forecast(
         _say("[yellow]note[/yellow]: the model was trained on data later than this issue time, so it is no fair test.")
     if result.reanalysis:
         _say("[yellow]note[/yellow]: the weather is reanalysis, which no live forecast has.")
+
+
+@app.command()
+def serve(
+    bundles: Annotated[list[Path] | None, typer.Argument(help="Bundles, or folders of them.")] = None,
+    store: Annotated[str | None, typer.Option(help="PostgreSQL URL or SQLite file; else $WINDCAST_STORE.")] = None,
+    host: Annotated[str, typer.Option(help="Address to listen on; any but this machine's own needs --keys.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="0 for any that is free.")] = 8000,
+    keys: Annotated[Path | None, typer.Option(help="File of API keys, made with `windcast keys add`.")] = None,
+    history: Annotated[float, typer.Option(help="Fill the store from the bundles' data, and issue these days.")] = 0,
+    rate: Annotated[float, typer.Option(help="Requests a second that a client may make.")] = 1000,
+    most_mb: Annotated[float, typer.Option(help="Largest body of a request, unpacked.")] = 64,
+    root_path: Annotated[str, typer.Option(help="Path below which a proxy shows the service.")] = "",
+    log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
+) -> None:
+    """Forecasts over HTTP, and a page. Without a bundle: the demo's, with its clock at the end of its data."""
+    from windcast.workflows import serving
+
+    chosen = serving.settings_of(
+        bundles or [],
+        store=store,
+        host=host,
+        port=port,
+        keys=keys,
+        rate=rate,
+        most_mb=most_mb,
+        root_path=root_path,
+        log_level=log_level,
+    )
+    with _progress("History") as on_progress:
+        service = serving.opened(chosen, demo=not bundles, history=history, on_progress=on_progress)
+    serving.run(service, on_ready=lambda address: _say(f"windcast listens on [bold]{_plain(address)}[/bold]"))
+
+
+@keys_app.command("add")
+def keys_add(
+    name: Annotated[str, typer.Argument(help="Who will use it.")],
+    file: Annotated[Path, typer.Option(help="File of keys; it holds hashes, not keys.")] = Path("keys.json"),
+    farm: Annotated[list[str] | None, typer.Option(help="A farm it is for; more than once for several. Default: all.")] = None,
+    write: Annotated[bool, typer.Option("--write", help="May also send values, issue and change farms.")] = False,
+) -> None:
+    """Makes an API key and shows it, this once."""
+    from windcast.serving import keys
+
+    token = keys.add(file, name, farms=farm or ["*"], scopes=("read", "write") if write else ("read",))
+    _say(f"{_plain(token)}\n[dim]Keep it: only its hash is in {_plain(str(file))}.[/dim]")
+
+
+@keys_app.command("remove")
+def keys_remove(
+    name: Annotated[str, typer.Argument(help="Of the key.")],
+    file: Annotated[Path, typer.Option(help="File of keys.")] = Path("keys.json"),
+) -> None:
+    """Takes an API key back, also from a service that runs."""
+    from windcast.serving import keys
+
+    keys.remove(file, name)
+    _say(f"Removed {_plain(name)}.")
 
 
 @app.command()
@@ -398,7 +460,7 @@ def _write(frame: "pl.DataFrame", path: Path) -> None:
 
 def _plot(forecast: Any, farm: "FarmData", path: Path) -> None:
     from windcast.evaluation.charts import fan_chart
-    from windcast.workflows.jobs import recent_power
+    from windcast.registry.production import recent_power
 
     times, power = recent_power(farm, forecast)
     chart = fan_chart(forecast, 0, past_times=times, past_power=power, title=farm.name)

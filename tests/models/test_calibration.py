@@ -294,6 +294,29 @@ def test_in_parts_or_as_a_whole_the_forecasts_are_the_same(learned: Calibrated) 
     np.testing.assert_array_equal(forecaster.state.inner, end.state.inner)
 
 
+def test_independent_forecasts_are_calibrated_as_a_step_would_that_learns_nothing(learned: Calibrated) -> None:
+    source = small.source("simulation")
+    windows = build_windows(source.farm, source.task, source.farm.times[-60:])
+    known, _ = learned.step(windows)
+    nothing_to_learn = windows.without_power()
+    inner = learned.model.predict(windows)
+    blind = learned.model.predict(nothing_to_learn)
+    at_once = learned.apply(inner)
+    assert (at_once.values != inner.values).any()
+    assert (at_once.values != known.values).any()
+    assert_same_bits(learned.apply(blind), learned.step(nothing_to_learn)[0])
+    for row in range(0, 60, 7):
+        one = replace(windows.take(slice(row, row + 1)), power=np.full_like(windows.power[:1], np.nan))
+        alone, _ = learned.calibrate(inner.take(slice(row, row + 1)), one)
+        assert_same_bits(at_once.take(slice(row, row + 1)), alone)
+
+
+def test_the_order_of_independent_forecasts_does_not_matter(learned: Calibrated) -> None:
+    inner = learned.model.predict(small.ahead("simulation"))
+    backwards = np.arange(len(inner))[::-1]
+    assert_same_bits(learned.apply(inner.take(backwards)), learned.apply(inner).take(backwards))
+
+
 def test_the_memory_does_not_grow_without_end(learned: Calibrated, tmp_path: Path) -> None:
     source = small.source("simulation")
     sizes = []

@@ -160,7 +160,7 @@ def test_power_is_recent_if_one_of_the_last_three_steps_is_known(steps: int, run
 
 
 def test_power_that_is_always_late_is_not_missed() -> None:
-    windows = small.lessons("simulation").take(slice(30, 60))
+    windows = small.lessons("simulation").take(np.arange(30, 60))  # a copy, to write into
     windows.power[:, -5:] = np.nan
     usual = windows.weather_age[0, windows.future].astype(float)
     assert (rungs(windows, usual + 99, usual_lag=5) == Rung.FRESH).all()

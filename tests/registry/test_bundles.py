@@ -156,9 +156,9 @@ def test_a_missing_and_an_extra_file_are_named(bundle: Path) -> None:
 
 
 def test_a_bundle_of_a_later_format_says_which_windcast_made_it(bundle: Path) -> None:
-    change(bundle, lambda m: m | {"format": 2, "versions": {"windcast": "9.1"}})
+    change(bundle, lambda m: m | {"format": 3, "versions": {"windcast": "9.1"}})
     with pytest.raises(
-        BundleError, match=r"bundle format 2, but windcast .* reads format 1\. .*windcast 9\.1: use that"
+        BundleError, match=r"bundle format 3, but windcast .* reads formats 1 to 2\. .*windcast 9\.1: use that"
     ):
         bundles.open_bundle(bundle)
 

@@ -4,7 +4,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from windcast.errors import DataContractError
 
@@ -28,6 +30,15 @@ def empty_weather() -> pl.DataFrame:
     return pl.DataFrame(schema={"valid_time": UTC, "available_at": UTC})
 
 
+def stamps_of(times: pl.Series) -> NDArray[np.int64]:
+    """[N] microseconds since 1970 of a UTC column; the least integer where it is null."""
+    return times.to_numpy().view(np.int64)
+
+
+def microseconds(delta: timedelta) -> int:
+    return delta // timedelta(microseconds=1)
+
+
 def range_of(variable: str) -> tuple[str, float, float] | None:
     """Unit and plausible range of a weather variable, None where its name says nothing."""
     for prefix, limits in WEATHER_RANGES.items():
@@ -47,12 +58,11 @@ class Checker:
     def power(self, table: pl.DataFrame) -> pl.DataFrame:
         keys = ["time", "available_at"] if "available_at" in table.columns else ["time"]
         table = self._typed(table, "power", keys, ["power_mw"])
-        if table["power_mw"].is_not_null().sum() == 0:
+        if table.height and table["power_mw"].null_count() == table.height:
             raise DataContractError(
                 f"{self.farm}: power has no value at all ({table.height} rows, all missing). "
                 "Check the name of the power column and its decimal separator."
             )
-        self._unique(table, "power", keys)
         self._on_grid(table, "power", "time")
         limit = {"power_mw": ("MW", 0.0, self.capacity_mw)}
         self._in_range(
@@ -64,39 +74,38 @@ class Checker:
         variables = [c for c in table.columns if c not in ("valid_time", "available_at")]
         nullable = ["available_at"] if reanalysis else []
         table = self._typed(table, "weather", ["valid_time", "available_at"], variables, nullable)
-        self._unique(table, "weather", ["valid_time", "available_at"])
         if variables and not table.is_empty():
             # a row without a value is no forecast: the run before it counts
-            table = table.filter(pl.any_horizontal(pl.col(variables).is_not_null()))
+            if np.isnan(_matrix(table, variables)).all(axis=1).any():
+                table = table.filter(pl.any_horizontal(pl.col(variables).is_not_null()))
             ranges = {v: limits for v in variables if (limits := range_of(v))}
             self._in_range(table, "weather", ranges, "Correct the values or their unit.")
         return table
 
     def weather_resolution(self, table: pl.DataFrame, stated: timedelta) -> timedelta:
         """The step of valid_time: as stated, else the smallest. If finer than power's, it may be uneven."""
-        times = table["valid_time"].unique().sort()
-        smallest = times.diff().min()
-        step = stated or (smallest if isinstance(smallest, timedelta) else self.resolution)
-        stamps = times.to_physical().to_numpy()
-        off = times.filter((stamps - stamps[:1]) % (step // timedelta(microseconds=1)) != 0)
-        if len(off) and step >= self.resolution:
+        stamps = stamps_of(table["valid_time"])
+        gaps = np.diff(stamps)
+        gaps = gaps[gaps > 0]
+        step = stated or (timedelta(microseconds=int(gaps.min())) if len(gaps) else self.resolution)
+        off = (stamps - stamps[:1]) % microseconds(step) != 0
+        if off.any() and step >= self.resolution:
+            times = table["valid_time"].filter(off).unique(maintain_order=True)
             raise DataContractError(
-                f"{self.farm}: weather has {len(off)} valid times off its {step} grid, which begins at "
-                f"{times[0]:%Y-%m-%d %H:%M} UTC, the first at {off[0]:%Y-%m-%d %H:%M} UTC. "
+                f"{self.farm}: weather has {len(times)} valid times off its {step} grid, which begins at "
+                f"{table['valid_time'][0]:%Y-%m-%d %H:%M} UTC, the first at {times[0]:%Y-%m-%d %H:%M} UTC. "
                 "Drop those rows or state weather_resolution."
             )
         return step
 
     def availability(self, table: pl.DataFrame) -> pl.DataFrame:
         table = self._typed(table, "availability", ["time"], ["availability"])
-        self._unique(table, "availability", ["time"])
         self._on_grid(table, "availability", "time")
         self._in_range(table, "availability", {"availability": ("fraction", 0.0, 1.0)}, "Give a fraction of 1.")
         return table
 
     def curtailment(self, table: pl.DataFrame) -> pl.DataFrame:
         table = self._typed(table, "curtailment", ["time"], ["curtailed_mw"])
-        self._unique(table, "curtailment", ["time"])
         self._on_grid(table, "curtailment", "time")
         limit = {"curtailed_mw": ("MW", 0.0, self.capacity_mw)}
         self._in_range(table, "curtailment", limit, "Give the power held back in MW.")
@@ -105,39 +114,57 @@ class Checker:
     def _typed(
         self, table: pl.DataFrame, what: str, keys: list[str], values: list[str], nullable: list[str] | None = None
     ) -> pl.DataFrame:
+        """The table with the contract's columns and types, sorted by its keys, no two rows with the same."""
+        required = [key for key in keys if key not in (nullable or [])]
+        if not _conforms(table, keys, values, required):
+            present = (table[name] for name in values if name in table.columns)
+            table = table.with_columns(v.cast(pl.Float64).fill_nan(None) for v in present if v.dtype.is_numeric())
+            if not _conforms(table, keys, values, required):
+                self._refuse(table, what, keys, values, required)
+        if table.columns != [*keys, *values]:
+            table = table.select([*keys, *values])
+        if not _ascending(table, keys):
+            table = table.sort(keys, nulls_last=False)
+            self._unique(table, what, keys)
+        return table
+
+    def _refuse(self, table: pl.DataFrame, what: str, keys: list[str], values: list[str], required: list[str]) -> None:
+        """Raises DataContractError with what pandera finds wrong: it takes far longer than to see that something is."""
         import pandera.polars as pa
 
-        columns: dict[str, pa.Column] = {k: pa.Column(UTC, nullable=k in (nullable or [])) for k in keys}
+        columns: dict[str, pa.Column] = {k: pa.Column(UTC, nullable=k not in required) for k in keys}
         columns |= {v: pa.Column(pl.Float64, nullable=True, checks=pa.Check(_finite)) for v in values}
-        for name in [*keys, *values]:
-            if name in table.columns and table[name].dtype.is_numeric() and name in values:
-                table = table.with_columns(pl.col(name).cast(pl.Float64).fill_nan(None))
         schema = pa.DataFrameSchema(columns, strict=True, name=what)
         try:
-            table = schema.validate(table, lazy=True)
+            schema.validate(table, lazy=True)
         except pa.errors.SchemaErrors as errors:
             raise DataContractError(f"{self.farm}: {what} table: {_sentence(errors, table, keys[0])}") from None
-        return table.select([*keys, *values]).sort(keys, nulls_last=False)
 
     def _unique(self, table: pl.DataFrame, what: str, keys: list[str]) -> None:
-        doubled = table.filter(pl.struct(keys).is_duplicated())
-        if doubled.height:
+        if not _ascending(table, keys):
+            doubled = table.filter(pl.struct(keys).is_duplicated())
             raise DataContractError(
                 f"{self.farm}: {what} has {doubled.height} rows that share a {' and '.join(keys)}, "
                 f"the first at {doubled[keys[0]][0]:%Y-%m-%d %H:%M} UTC. Keep one row each."
             )
 
     def _on_grid(self, table: pl.DataFrame, what: str, key: str) -> None:
-        off = table.filter(pl.col(key).dt.truncate(self.resolution) != pl.col(key))
-        if off.height:
+        on = stamps_of(table[key]) % microseconds(self.resolution) == 0
+        if not on.all():
+            off = table[key].filter(~on)
             raise DataContractError(
-                f"{self.farm}: {what} has {off.height} rows off the {self.resolution} grid, the first at "
-                f"{off[key][0]:%Y-%m-%d %H:%M:%S} UTC. Resample to the grid or state the true resolution."
+                f"{self.farm}: {what} has {len(off)} rows off the {self.resolution} grid, the first at "
+                f"{off[0]:%Y-%m-%d %H:%M:%S} UTC. Resample to the grid or state the true resolution."
             )
 
     def _in_range(
         self, table: pl.DataFrame, what: str, ranges: dict[str, tuple[str, float, float]], remedy: str
     ) -> None:
+        if not ranges:
+            return
+        values, bounds = _matrix(table, list(ranges)), np.array([(lo, hi) for _, lo, hi in ranges.values()])
+        if not ((values < bounds[:, 0]) | (values > bounds[:, 1])).any():
+            return
         key = table.columns[0]
         for column, (unit, lo, hi) in ranges.items():
             bad = table.filter((pl.col(column) < lo) | (pl.col(column) > hi))
@@ -150,6 +177,36 @@ class Checker:
                     f"{self.farm}: {what} column '{column}' has {count} outside [{lo:g}, {hi:g}] {unit}, the first "
                     f"{first[column]:g} ({side} {bound:g}) at {first[key]:%Y-%m-%d %H:%M} UTC. {remedy.format(hi=hi)}"
                 )
+
+
+def _conforms(table: pl.DataFrame, keys: list[str], values: list[str], required: list[str]) -> bool:
+    """Whether the columns are the contract's, of its types, complete in `required`, without NaN or infinity."""
+    types = dict(zip(table.columns, table.dtypes, strict=True))
+    if types.keys() != {*keys, *values}:
+        return False
+    if any(types[key] != UTC for key in keys) or any(types[value] != pl.Float64 for value in values):
+        return False
+    if any(table[key].null_count() for key in required):
+        return False
+    matrix = _matrix(table, values)
+    return int(np.isfinite(matrix).sum()) + sum(table[value].null_count() for value in values) == matrix.size
+
+
+def _matrix(table: pl.DataFrame, columns: list[str]) -> NDArray[np.float64]:
+    """[N, K] of Float64 columns, NaN where null."""
+    values = np.empty((table.height, len(columns)))
+    for place, column in enumerate(columns):
+        values[:, place] = table[column].to_numpy()
+    return values
+
+
+def _ascending(table: pl.DataFrame, keys: list[str]) -> bool:
+    """Whether each row comes after the one before it, by the first key and then the second: sorted and none twice."""
+    later = np.zeros(max(table.height - 1, 0), bool)
+    for key in reversed(keys):
+        stamps = stamps_of(table[key])
+        later = (stamps[1:] > stamps[:-1]) | ((stamps[1:] == stamps[:-1]) & later)
+    return bool(later.all())
 
 
 def _finite(data: "pa.PolarsData") -> pl.LazyFrame:

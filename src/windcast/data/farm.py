@@ -25,7 +25,8 @@ class FarmData:
     """One farm, in UTC and SI units, every table sorted and on the grid of `resolution`.
 
     power: time, power_mw in [0, capacity_mw], null where missing; optional available_at, when the value became known
-        (several rows a time are versions of it). Row t is the mean over (t − resolution, t].
+        (several rows a time are versions of it). Row t is the mean over (t − resolution, t]. Without any row nothing
+        is known of the power, and a forecast goes by the weather alone; rows without any value are a mistake.
     weather: valid_time, available_at, then variables named `wind_speed…` (m/s), `wind_direction…` (degrees, from north
         clockwise, where the wind comes from), `temperature…` (K), `pressure…` (Pa) or any other name.
         available_at is null only for reanalysis, which counts as known in advance and is marked so in every score.

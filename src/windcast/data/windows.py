@@ -10,9 +10,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
+from windcast.data.contracts import microseconds, stamps_of
 from windcast.data.farm import FarmData, Times
 from windcast.data.task import ForecastTask
 from windcast.errors import TaskError
@@ -129,7 +129,7 @@ def build_windows(
         raise TaskError(f"the task steps by {task.resolution}, the farm's data by {farm.resolution}.")
     if task.capacity_mw != farm.capacity_mw:
         raise TaskError(f"the task is for {task.capacity_mw:g} MW, the farm has {farm.capacity_mw:g} MW.")
-    step = _us(np.timedelta64(farm.resolution, "us"))
+    step = microseconds(farm.resolution)
     issues = _micros(farm.times if issue_times is None else issue_times)
     if len(issues) and (issues % step).any():
         first = np.datetime64(int(issues[issues % step != 0][0]), "us")
@@ -182,12 +182,12 @@ class _Versions:
 
     @classmethod
     def of_power(cls, farm: FarmData) -> "_Versions":
-        times = _column(farm.power["time"])
+        times = stamps_of(farm.power["time"])
         if "available_at" in farm.power.columns:
-            available = _column(farm.power["available_at"])
+            available = stamps_of(farm.power["available_at"])
         else:
-            available = times + _us(np.timedelta64(farm.power_delay, "us"))
-        return cls.of(times, available, _us(np.timedelta64(farm.resolution, "us")))
+            available = times + microseconds(farm.power_delay)
+        return cls.of(times, available, microseconds(farm.resolution))
 
     def newest(self, times: NDArray[np.int64], known_at: NDArray[np.int64]) -> NDArray[np.int64]:
         """Row of the newest version of each time [B, K] known at [B]; −1 where nothing was known or off this grid."""
@@ -197,13 +197,14 @@ class _Versions:
         low = self.first[steps]
         row = np.where(inside, self.first[steps + 1] - 1, -1)
         row[row < low] = -1
-        limit = np.broadcast_to(known_at[:, None], times.shape)
-        later = np.nonzero((row >= 0) & (self.available[row] > limit) if len(self.available) else row > 0)
+        if not len(self.available):
+            return row
+        later = np.nonzero((row >= 0) & (self.available[row] > known_at[:, None]))
         while len(later[0]):
             row[later] -= 1
             gone = row[later] < low[later]
             row[tuple(axis[gone] for axis in later)] = -1
-            still = ~gone & (self.available[row[later]] > limit[later])
+            still = ~gone & (self.available[row[later]] > known_at[later[0]])
             later = tuple(axis[still] for axis in later)
         return row
 
@@ -219,10 +220,12 @@ def _weather_as_known(farm: FarmData, times: NDArray[np.int64], issues: NDArray[
     Where weather comes on a coarser grid than power, or between its stamps, the two stamps around a time are
     interpolated, both as known at the issue time; directions, and values with one neighbour only, take the earlier.
     """
-    valid, available = _column(farm.weather["valid_time"]), _column(farm.weather["available_at"])
-    values = farm.weather.select(farm.variables).to_numpy().astype(np.float32)
-    fine = _us(np.timedelta64(farm.resolution, "us"))
-    coarse = max(_us(np.timedelta64(farm.weather_resolution, "us")), fine)
+    valid, available = stamps_of(farm.weather["valid_time"]), stamps_of(farm.weather["available_at"])
+    values = np.empty((farm.weather.height, len(farm.variables)), np.float32)
+    for place, variable in enumerate(farm.variables):
+        values[:, place] = farm.weather[variable].to_numpy()
+    fine = microseconds(farm.resolution)
+    coarse = max(microseconds(farm.weather_resolution), fine)
     if farm.weather_resolution < farm.resolution:
         kept = valid % fine == 0
         valid, available, values = valid[kept], available[kept], values[kept]
@@ -269,20 +272,16 @@ def _age(available: NDArray[np.int64], row: NDArray[np.int64], issues: NDArray[n
 def _free(farm: FarmData, times: NDArray[np.int64]) -> Bools:
     """Where the farm could run freely, as known now: it only chooses what a model learns from."""
     free = np.ones(times.shape, bool)
-    step = _us(np.timedelta64(farm.resolution, "us"))
+    step = microseconds(farm.resolution)
     for table, column in ((farm.availability, "availability"), (farm.curtailment, "curtailed_mw")):
         if table is None:
             continue
-        stamps = _column(table["time"])
+        stamps = stamps_of(table["time"])
         row = _Versions.of(stamps, stamps, step).newest(times, np.full(len(times), FOREVER))
         value = _gather(table[column].to_numpy().astype(np.float32), row)
         bound = MOST_CURTAILED * farm.capacity_mw
         free &= ~(value < LEAST_AVAILABILITY) if column == "availability" else ~(value > bound)
     return free
-
-
-def _column(times: pl.Series) -> NDArray[np.int64]:
-    return times.to_physical().fill_null(ALWAYS).to_numpy()
 
 
 def _micros(times: Sequence[datetime] | Times) -> NDArray[np.int64]:
@@ -294,7 +293,3 @@ def _micros(times: Sequence[datetime] | Times) -> NDArray[np.int64]:
 def _one(time: datetime) -> int:
     utc = time.astimezone(UTC).replace(tzinfo=None) if time.tzinfo else time
     return int(np.datetime64(utc, "us").astype(np.int64))
-
-
-def _us(delta: np.timedelta64) -> int:
-    return int(delta.astype("timedelta64[us]").astype(np.int64))

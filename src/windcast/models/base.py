@@ -35,6 +35,7 @@ MODELS = {
 }
 HEADER = "forecaster.json"
 WORTH_A_THREAD = 500  # issue times
+MOST_ROWS = 60_000  # issue times and leads whose features fit into memory together
 
 
 class Forecaster(ABC):
@@ -80,13 +81,26 @@ class Forecaster(ABC):
         return Forecast.of(windows, self._in_parallel(windows), rung)
 
     def _in_parallel(self, windows: Windows) -> NDArray[np.floating]:
-        """`_predict` with the issue times dealt out to the cores; a forecast does not depend on those beside it."""
+        """`_predict` in parts, dealt out to the cores; a forecast does not depend on those beside it."""
         share = -(-len(windows) // (os.cpu_count() or 1))
-        if share < WORTH_A_THREAD:
+        alone = share < WORTH_A_THREAD
+        size = at_once(self.task) if alone else min(share, at_once(self.task))
+        if 0 < len(windows) <= size:
             return self._predict(windows)
-        parts = [windows.take(slice(start, start + share)) for start in range(0, len(windows), share)]
-        with ThreadPoolExecutor() as workers:
-            return np.concatenate(list(workers.map(self._predict, parts)))
+        out = np.empty((len(windows), self.task.horizon, len(self.task.levels)), np.float32)
+
+        def fill(start: int) -> None:
+            rows = slice(start, start + size)
+            out[rows] = self._predict(windows.take(rows))
+
+        starts = range(0, len(windows), size)
+        if alone:
+            for start in starts:
+                fill(start)
+        else:
+            with ThreadPoolExecutor() as workers:
+                list(workers.map(fill, starts))
+        return out
 
     def step(self, windows: Windows) -> tuple[Forecast, "Forecaster"]:
         """Forecasts in order of issue time, and the forecaster as it stands after them.
@@ -140,7 +154,7 @@ class Forecaster(ABC):
 
     @abstractmethod
     def _predict(self, windows: Windows) -> NDArray[np.floating]:
-        """[B, H, Q] MW at task.levels; may cross or leave the bounds, must be finite."""
+        """[B, H, Q] MW at task.levels, B ≤ at_once(task); may cross or leave the bounds, must be finite."""
 
     @abstractmethod
     def _save(self, folder: Path) -> None: ...
@@ -148,6 +162,11 @@ class Forecaster(ABC):
     @abstractmethod
     def _load(self, folder: Path) -> None:
         """Restores what `_save` wrote; task, variables and usual_age are already set."""
+
+
+def at_once(task: ForecastTask) -> int:
+    """Issue times that are forecast together."""
+    return max(1, MOST_ROWS // task.horizon)
 
 
 def model_class(name: str) -> type[Forecaster]:

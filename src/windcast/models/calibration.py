@@ -9,6 +9,7 @@ never before it was known.
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -80,8 +81,14 @@ class LevelMap:
 
 def anchors(task: ForecastTask) -> Floats:
     """[A] levels whose calibration is followed, at most MOST_ANCHORS of the task's; those between follow them."""
-    places = np.linspace(0, len(task.levels) - 1, min(MOST_ANCHORS, len(task.levels)))
-    chosen: Floats = np.array(task.levels)[np.unique(np.rint(places).astype(int))]
+    return _anchors(task.levels)
+
+
+@lru_cache
+def _anchors(levels: tuple[float, ...]) -> Floats:
+    places = np.linspace(0, len(levels) - 1, min(MOST_ANCHORS, len(levels)))
+    chosen: Floats = np.array(levels)[np.unique(np.rint(places).astype(int))]
+    chosen.flags.writeable = False
     return chosen
 
 
@@ -131,26 +138,46 @@ class Calibrated(Forecaster):
         forecaster.__dict__ |= self.__dict__ | {"state": state}
         return Forecast.of(windows, values, inner.rung), forecaster
 
+    def apply(self, inner: Forecast) -> Forecast:
+        """Calibrated forecasts of independent issue times, in any order, from the inner model's.
+
+        Each gets the level map as it stands: nothing is learned from one for another. Of a single issue time whose
+        window brings no truth that the map has not seen, it is the forecast of `step`, to the bit.
+        """
+        if not (self._learns or self._moved):
+            return inner
+        extended, fresh = self._extended(inner)
+        values = _renamed(extended, self.state.inner[None].astype(np.float32), self.task)
+        return inner.with_values(np.where(fresh, values, inner.values))
+
     def _walk(self, inner: Forecast, windows: Windows) -> tuple[Array, LevelMap]:
         """Calibrated quantiles [B, H, Q] and the memory after them: first the truth, then the forecast, in time."""
-        task, rate, state = self.task, self.config.rate, self.state.copy()
-        learns = bool(task.history and rate)
-        levels = np.array(task.levels)
-        extended = quantiles.with_ends(inner.values, levels, capacity_mw=task.capacity_mw)
-        fresh = inner.rung == Rung.FRESH
-        extended[~fresh] = np.nan
-        learner = _Learner(task, rate)
+        task, state = self.task, self.state.copy()
+        extended, fresh = self._extended(inner)
+        learner = _Learner(task, self.config.rate)
         step = np.timedelta64(task.resolution, "us").astype(np.int64)
         history = np.empty((len(windows), *state.inner.shape), np.float32)
         for row, issue in enumerate((windows.issue_times.astype(np.int64) // step).tolist()):
-            if learns:
+            if self._learns:
                 learner.absorb(state, windows.power[row], issue)
             history[row] = state.inner
             place = issue % len(state.issue_steps)
             state.issue_steps[place] = issue
             state.issued[place] = extended[row]
-        mapped = _renamed(extended, history, anchors(task), levels) if learns or self._moved else inner.values
-        return np.where(fresh[..., None], mapped, inner.values), state
+        mapped = _renamed(extended, history, task) if self._learns or self._moved else inner.values
+        return np.where(fresh, mapped, inner.values), state
+
+    def _extended(self, inner: Forecast) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """Inner quantile functions [B, H, Q + 2], NaN where inputs were missing, and where they were not [B, H, 1]."""
+        levels = np.array(self.task.levels)
+        extended = quantiles.with_ends(inner.values, levels, capacity_mw=self.task.capacity_mw)
+        fresh = inner.rung == Rung.FRESH
+        extended[~fresh] = np.nan
+        return extended, fresh[..., None]
+
+    @property
+    def _learns(self) -> bool:
+        return bool(self.task.history and self.config.rate)
 
     @property
     def _moved(self) -> bool:
@@ -173,22 +200,22 @@ class _Learner:
     def __init__(self, task: ForecastTask, rate: float) -> None:
         self.rate, self.capacity_mw = rate, task.capacity_mw
         self.anchors = anchors(task)
-        self.scale = _Scale(np.array(task.levels))
+        self.scale = _Scale.of(task.levels)
         self.leads = np.arange(1, task.horizon + 1)
 
     def absorb(self, state: LevelMap, power: NDArray[np.float32], issue: int) -> None:
         steps = issue + np.arange(1 - len(power), 1)
-        arrived = np.isfinite(power) & (state.seen[steps % len(power)] != steps)
-        for column in np.flatnonzero(arrived).tolist():
-            state.seen[steps[column] % len(power)] = steps[column]
-            self._learn(state, float(power[column]), int(steps[column]))
+        arrived = np.flatnonzero(np.isfinite(power) & (state.seen[steps % len(power)] != steps))
+        steps = steps[arrived]
+        state.seen[steps % len(power)] = steps
+        issues = steps[:, None] - self.leads
+        places = issues % len(state.issue_steps)
+        for truth, at, known in zip(power[arrived], places, state.issue_steps[places] == issues, strict=True):
+            if known.any():
+                self._learn(state, float(truth), at, np.flatnonzero(known))
 
-    def _learn(self, state: LevelMap, truth: float, step: int) -> None:
-        """The truth of one step against all that was issued for it, at every lead."""
-        places = (step - self.leads) % len(state.issue_steps)
-        row = np.flatnonzero(state.issue_steps[places] == step - self.leads)
-        if not len(row):
-            return
+    def _learn(self, state: LevelMap, truth: float, places: NDArray[np.int64], row: NDArray[np.int64]) -> None:
+        """The truth of one step against all that was issued for it: at leads `row` + 1, kept at `places` [H]."""
         issued = state.issued[places[row], row]  # [K, Q + 2]
         covered_at = _apply(issued, state.inner[row], self.scale)
         covered = _covered(truth, covered_at, state.inner[row], issued, self.scale.levels, self.capacity_mw)
@@ -196,24 +223,34 @@ class _Learner:
         state.inner[row] = np.minimum(np.maximum(state.inner[row] + self.rate * error, 1e-4), 1 - 1e-4)
 
 
-def _renamed(
-    extended: NDArray[np.float32], inner: NDArray[np.float32], at_anchors: Floats, levels: Floats
-) -> NDArray[np.float32]:
-    """[B, H, Q]: each level's quantile taken at the inner level that stands for it. inner [B, H, A]; ends stay ends."""
-    scale = _Scale(levels)
-    places = np.concatenate([[0.0], at_anchors, [1.0]])
+def _renamed(extended: NDArray[np.float32], inner: NDArray[np.float32], task: ForecastTask) -> NDArray[np.float32]:
+    """[B, H, Q]: each level's quantile taken at the inner level that stands for it; ends stay ends.
+
+    inner [B, H, A], or [1, H, A] where it is the same for all.
+    """
+    scale, levels = _Scale.of(task.levels), np.array(task.levels)
+    places = np.concatenate([[0.0], anchors(task), [1.0]])
     out = np.empty((*extended.shape[:-1], len(levels)), np.float32)
+
+    def wanted(inner: NDArray[np.float32]) -> NDArray[np.float32]:
+        ordered = np.maximum.accumulate(inner, axis=-1)
+        full = np.concatenate([np.zeros_like(ordered[..., :1]), ordered, np.ones_like(ordered[..., :1])], axis=-1)
+        return quantiles.read_off(full, places, levels)
+
+    same = wanted(inner) if len(inner) == 1 else None
 
     def rename(start: int) -> None:
         rows = slice(start, start + ROWS)
-        ordered = np.maximum.accumulate(inner[rows], axis=-1)
-        full = np.concatenate([np.zeros_like(ordered[..., :1]), ordered, np.ones_like(ordered[..., :1])], axis=-1)
-        wanted = quantiles.read_off(full, places, levels)
+        at = wanted(inner[rows]) if same is None else np.broadcast_to(same, out[rows].shape)
         flat = extended[rows].reshape(-1, extended.shape[-1])
-        out[rows] = _apply(flat, wanted.reshape(len(flat), -1), scale).reshape(out[rows].shape)
+        out[rows] = _apply(flat, at.reshape(len(flat), -1), scale).reshape(out[rows].shape)
 
-    with ThreadPoolExecutor() as workers:
-        list(workers.map(rename, range(0, len(extended), ROWS)))
+    starts = range(0, len(extended), ROWS)
+    if len(starts) > 1:
+        with ThreadPoolExecutor() as workers:
+            list(workers.map(rename, starts))
+    else:
+        list(map(rename, starts))
     return out
 
 
@@ -244,6 +281,11 @@ def _covered(
 
 class _Scale:
     """The levels at which extended quantile functions are given: 0, the task's, 1."""
+
+    @staticmethod
+    @lru_cache
+    def of(levels: tuple[float, ...]) -> "_Scale":
+        return _Scale(np.array(levels))
 
     def __init__(self, levels: Floats) -> None:
         self.levels = np.concatenate([[0.0], levels, [1.0]])

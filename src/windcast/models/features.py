@@ -5,6 +5,7 @@ Three groups, each left out where the farm has no such input: the weather foreca
 """
 
 import json
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -72,9 +73,9 @@ class Features:
 
     def _columns(self, windows: Windows, leads: NDArray[np.integer], threads: int) -> dict[str, Floats]:
         columns: dict[str, Floats] = {}
-        curve = self._curve(windows, windows.weather, threads)
+        curve, earlier = self._curves(windows, threads)
         _add_weather(columns, windows, leads)
-        _add_curve(columns, windows, leads, curve, self._earlier_curve(windows, threads))
+        _add_curve(columns, windows, leads, curve, earlier)
         if windows.task.history:
             _add_power(columns, windows, leads, curve)
         _add_calendar(columns, windows, leads)
@@ -82,28 +83,43 @@ class Features:
 
     def table(self, windows: Windows, leads: NDArray[np.integer], *, threads: int) -> Floats:
         """[N, F]: a row an issue time and lead, N = B × K, ordered by issue time, then lead."""
-        return as_table(self.columns(windows, leads, threads=threads))
+        table = as_table(self.columns(windows, leads, threads=threads))
+        return table.reshape(-1, table.shape[-1])
+
+    def _curves(self, windows: Windows, threads: int) -> tuple[Floats, Floats]:
+        """[B, W] MW that the farm's power curve gives for each hour's weather, and for that of the run before."""
+        if not windows.variables or np.isnan(windows.weather_earlier).all():
+            curve = self._curve(windows, windows.weather, threads)
+            return curve, np.full_like(curve, np.nan)
+        both = self._curve(windows, np.concatenate([windows.weather, windows.weather_earlier]), threads)
+        return both[: len(windows)], both[len(windows) :]
 
     def _curve(self, windows: Windows, weather: Floats, threads: int) -> Floats:
-        """[B, W] MW that the farm's power curve gives for each hour's weather; NaN where there is none."""
+        """MW […] for weather […, V]; NaN where there is none."""
         out = np.full(weather.shape[:2], np.nan, np.float32)
         if self.curve is None:
             return out
         inputs = _curve_inputs(weather, windows)
         known = np.isfinite(inputs[..., 0])
         if known.any():
-            out[known] = trees.predict(self.curve, inputs[known], threads) * windows.task.capacity_mw
+            rows = inputs[known]
+            # forecasts that follow one another look at the same hours
+            first, which = trees.distinct(rows) if len(windows) > 1 else (slice(None), slice(None))
+            out[known] = trees.predict(self.curve, rows[first], threads)[which] * windows.task.capacity_mw
         return out
 
-    def _earlier_curve(self, windows: Windows, threads: int) -> Floats:
-        if not windows.variables or np.isnan(windows.weather_earlier).all():
-            return np.full(windows.weather.shape[:2], np.nan, np.float32)
-        return self._curve(windows, windows.weather_earlier, threads)
+    def same_as(self, other: "Features") -> bool:
+        """Whether both make the same of any windows."""
+        return (self.names, self._text) == (other.names, other._text)
+
+    @cached_property
+    def _text(self) -> str:
+        return "" if self.curve is None else trees.text(self.curve)
 
     def save(self, folder: Path) -> None:
         (folder / "features.json").write_text(json.dumps(self.names))
         if self.curve is not None:
-            trees.save(folder / "curve.txt", [self.curve])
+            trees.save(folder / "curve.txt", self.curve)
 
     @classmethod
     def load(cls, folder: Path) -> "Features":
@@ -113,17 +129,18 @@ class Features:
             raise ValueError("features.json does not list the features")
         features.names = tuple(names)
         file = folder / "curve.txt"
-        features.curve = trees.load(file)[0] if file.exists() else None
+        features.curve = trees.load(file) if file.exists() else None
         return features
 
 
-def as_table(columns: dict[str, Floats]) -> Floats:
-    """[B × K, F] from columns of [B] or [B, K]."""
-    shape = columns["hour"].shape
-    values = np.empty((*shape, len(columns)), np.float32)
+def as_table(columns: dict[str, Floats], leads: NDArray[np.integer] | None = None) -> Floats:
+    """[B, K, F] from columns of [B] or [B, H]: of some consecutive leads, or of all."""
+    batch, horizon = columns["hour"].shape
+    some = slice(0, horizon) if leads is None else slice(leads[0] - 1, leads[-1])
+    values = np.empty((batch, some.stop - some.start, len(columns)), np.float32)
     for place, column in enumerate(columns.values()):
-        values[:, :, place] = column if column.ndim == 2 else column[:, None]
-    return values.reshape(-1, len(columns))
+        values[:, :, place] = column[:, some] if column.ndim == 2 else column[:, None]
+    return values
 
 
 def of_weather(columns: dict[str, Floats]) -> dict[str, Floats]:
@@ -133,8 +150,9 @@ def of_weather(columns: dict[str, Floats]) -> dict[str, Floats]:
 
 
 def of_leads(columns: dict[str, Floats], leads: NDArray[np.integer]) -> dict[str, Floats]:
-    """The columns of some of leads 1 … H, from those of all."""
-    return {name: column if column.ndim == 1 else column[:, leads - 1] for name, column in columns.items()}
+    """The columns of some consecutive leads, from those of all of 1 … H."""
+    some = slice(leads[0] - 1, leads[-1])
+    return {name: column if column.ndim == 1 else column[:, some] for name, column in columns.items()}
 
 
 def _curve_inputs(weather: Floats, windows: Windows) -> Floats:

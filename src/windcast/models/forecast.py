@@ -53,21 +53,17 @@ class Forecast:
     @classmethod
     def of(cls, windows: Windows, values: NDArray[np.floating], rung: NDArray[np.int8]) -> "Forecast":
         """From raw quantiles [B, H, Q] in MW: sorted and clipped. Raises TaskError if one is not a number."""
-        task = windows.task
-        expected = (len(windows), task.horizon, len(task.levels))
-        if values.shape != expected or not np.isfinite(values).all():
-            raise TaskError(f"quantiles have shape {values.shape} or gaps; finite values of {expected} are due.")
-        ordered = values.astype(np.float32)
-        if (ordered[..., 1:] < ordered[..., :-1]).any():
-            ordered = np.sort(ordered, axis=-1)
-        bounded = np.clip(ordered, 0, np.float32(task.capacity_mw))
         return cls(
-            task=task,
+            task=windows.task,
             issue_times=windows.issue_times,
-            values=bounded,
+            values=_bounded(values, windows.task, len(windows)),
             rung=rung,
             reanalysis=windows.reanalysis,
         )
+
+    def with_values(self, values: NDArray[np.floating]) -> "Forecast":
+        """The same issue times on the same rungs with other raw quantiles, as `of`."""
+        return replace(self, values=_bounded(values, self.task, len(self)))
 
     def __len__(self) -> int:
         return len(self.issue_times)
@@ -84,10 +80,14 @@ class Forecast:
 
     def quantile(self, level: float) -> Array:
         """[B, H] MW at any level: interpolated between the forecast's levels, constant beyond the outermost."""
-        place = np.interp(level, self.levels, np.arange(len(self.levels)))
-        low = int(place)
-        high = min(low + 1, len(self.levels) - 1)
-        share = np.float32(place - low)
+        return self.quantiles((level,))[..., 0]
+
+    def quantiles(self, levels: Sequence[float]) -> Array:
+        """[B, H, len(levels)] MW: `quantile` of each level."""
+        place = np.interp(levels, self.levels, np.arange(len(self.levels)))
+        low = place.astype(np.int64)
+        high = np.minimum(low + 1, len(self.levels) - 1)
+        share = (place - low).astype(np.float32)
         mixed: Array = self.values[..., low] * (1 - share) + self.values[..., high] * share
         return mixed
 
@@ -129,6 +129,16 @@ class Forecast:
             | {column_of(level): self.quantile(level).ravel() for level in wanted}
         )
         return frame.with_columns(pl.col("issue_time", "valid_time").dt.replace_time_zone("UTC"))
+
+
+def _bounded(values: NDArray[np.floating], task: ForecastTask, count: int) -> Array:
+    expected = (count, task.horizon, len(task.levels))
+    if values.shape != expected or not np.isfinite(values).all():
+        raise TaskError(f"quantiles have shape {values.shape} or gaps; finite values of {expected} are due.")
+    ordered = values.astype(np.float32, copy=False)
+    if (ordered[..., 1:] < ordered[..., :-1]).any():
+        ordered = np.sort(ordered, axis=-1)
+    return np.clip(ordered, 0, np.float32(task.capacity_mw))
 
 
 def column_of(level: float) -> str:

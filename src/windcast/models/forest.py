@@ -14,9 +14,10 @@ from scipy import sparse
 
 from windcast.data.windows import Windows
 from windcast.models import arrays, quantiles, trees
-from windcast.models.base import Array, Forecaster
+from windcast.models.base import Array
 from windcast.models.features import Features
-from windcast.models.training import distinct, inputs_of, lead_groups, lesson, pieces, sample
+from windcast.models.learned import Trees
+from windcast.models.training import lead_groups, lesson, sample
 
 BINS = 200  # of power, between 0 and capacity; bin 0 is exactly nothing
 
@@ -47,20 +48,23 @@ class Group:
 
     def distribution(self, inputs: NDArray[np.float32], threads: int) -> NDArray[np.float64]:
         """[N, BINS + 1] distribution function at the upper edges of the bins, averaged over the trees."""
-        leaf = trees.leaves(self.booster, inputs, threads) + self.first_leaf
+        leaf = trees.leaves(self.booster, inputs, threads) + self.first_leaf.astype(np.int32)
         count, width = leaf.shape
         picks = sparse.csr_array(
-            (np.full(leaf.size, 1 / width, np.float32), leaf.ravel(), np.arange(0, leaf.size + 1, width)),
+            (
+                np.full(leaf.size, 1 / width, np.float32),
+                leaf.ravel(),
+                np.arange(0, leaf.size + 1, width, dtype=np.int32),
+            ),
             shape=(count, self.shares.shape[0]),
         )
         cumulative: NDArray[np.float64] = np.cumsum((picks @ self.shares).toarray(), axis=1, dtype=np.float64)
         return cumulative / cumulative[:, -1:]
 
 
-class QuantileForest(Forecaster):
+class QuantileForest(Trees):
     name = "forest"
     Config = ForestConfig
-    features: Features
     groups: list[Group]
 
     def _fit(self, windows: Windows) -> None:
@@ -87,24 +91,18 @@ class QuantileForest(Forecaster):
             leaf = trees.leaves(booster, rows.inputs, config.threads)
             self.groups.append(_group(booster, leaf, _bins(rows.target, self.task.capacity_mw)))
 
-    def _predict(self, windows: Windows) -> Array:
-        threads, levels = self.config.threads, np.array(self.task.levels)
-        out = np.empty((len(windows), self.task.horizon, len(levels)), np.float32)
-        for piece in pieces(windows, lead_groups(self.task), self.features, threads=threads):
-            inputs = inputs_of(piece.columns, piece.leads, windows)
-            first, which = distinct(inputs)
-            edges = self.groups[piece.group].distribution(inputs[first], threads)
-            values = quantiles.of_distribution(edges, levels) * np.float32(self.task.capacity_mw)
-            piece.put(values[which], out)
-        return out
+    def of_rows(self, group: int, inputs: NDArray[np.float32]) -> Array:
+        edges = self.groups[group].distribution(inputs, self.config.threads)
+        shares = quantiles.of_distribution(edges, np.array(self.task.levels))
+        return shares * np.float32(self.task.capacity_mw)
 
     def _save(self, folder: Path) -> None:
         self.features.save(folder)
         stored: dict[str, NDArray[Any]] = {}
         for number, group in enumerate(self.groups):
-            trees.save(folder / f"group{number}.txt", [group.booster])
+            trees.save(folder / f"group{number}.txt", group.booster)
             stored[f"first_leaf{number}"] = group.first_leaf
-            stored[f"starts{number}"] = group.shares.indptr
+            stored[f"starts{number}"] = group.shares.indptr.astype(np.int32)
             stored[f"bins{number}"] = group.shares.indices.astype(np.uint8)
             stored[f"shares{number}"] = group.shares.data
         arrays.save(folder, **stored)
@@ -114,12 +112,12 @@ class QuantileForest(Forecaster):
         stored = arrays.load(folder)
         self.groups = []
         for number in range(len(lead_groups(self.task))):
-            starts = stored[f"starts{number}"]
+            starts = stored[f"starts{number}"].astype(np.int32)
             shares = sparse.csr_array(
                 (stored[f"shares{number}"], stored[f"bins{number}"].astype(np.int32), starts),
                 shape=(len(starts) - 1, BINS + 1),
             )
-            booster = trees.load(folder / f"group{number}.txt")[0]
+            booster = trees.load(folder / f"group{number}.txt")
             self.groups.append(Group(booster, stored[f"first_leaf{number}"], shares))
 
 

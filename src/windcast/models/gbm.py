@@ -12,9 +12,10 @@ import numpy as np
 from windcast.data.windows import Windows
 from windcast.errors import ConfigError
 from windcast.models import quantiles, trees
-from windcast.models.base import Array, Forecaster
+from windcast.models.base import Array
 from windcast.models.features import Features
-from windcast.models.training import distinct, inputs_of, lead_groups, lesson, pieces, sample
+from windcast.models.learned import Floats, Trees
+from windcast.models.training import lead_groups, lesson, sample
 
 
 @dataclass(frozen=True)
@@ -43,11 +44,10 @@ class GBMConfig:
             raise ConfigError("model.knots must be at least two distinct levels between 0 and 1, ascending.")
 
 
-class GBM(Forecaster):
+class GBM(Trees):
     name = "gbm"
     Config = GBMConfig
-    features: Features
-    boosters: list[list[Any]]  # [group][knot]
+    boosters: list[Any]  # [group], each of all knots
 
     def _fit(self, windows: Windows) -> None:
         config = self.config
@@ -68,27 +68,18 @@ class GBM(Forecaster):
         for leads in lead_groups(self.task):
             rows = lesson(lessons, leads, self.features, most=config.max_rows, threads=config.threads)
             data = trees.dataset(rows.inputs, rows.target, settings, config.threads)
-            self.boosters.append(
-                [trees.boost(data, settings | {"alpha": knot}, rounds=config.rounds, **shared) for knot in config.knots]
-            )
+            knots = [settings | {"alpha": knot} for knot in config.knots]
+            self.boosters.append(trees.join([trees.boost(data, s, rounds=config.rounds, **shared) for s in knots]))
 
-    def _predict(self, windows: Windows) -> Array:
-        config = self.config
-        knots, levels = np.array(config.knots), np.array(self.task.levels)
-        out = np.empty((len(windows), self.task.horizon, len(levels)), np.float32)
-        for piece in pieces(windows, lead_groups(self.task), self.features, threads=config.threads):
-            inputs = inputs_of(piece.columns, piece.leads, windows)
-            first, which = distinct(inputs)
-            boosters = self.boosters[piece.group]
-            at_knots = np.stack([trees.predict(b, inputs[first], config.threads) for b in boosters], axis=-1)
-            values = quantiles.between_levels(at_knots, knots, levels, capacity_mw=self.task.capacity_mw)
-            piece.put(values[which], out)
-        return out
+    def of_rows(self, group: int, inputs: Floats) -> Array:
+        knots, levels = np.array(self.config.knots), np.array(self.task.levels)
+        at_knots = trees.predict(self.boosters[group], inputs, self.config.threads)
+        return quantiles.between_levels(at_knots, knots, levels, capacity_mw=self.task.capacity_mw)
 
     def _save(self, folder: Path) -> None:
         self.features.save(folder)
-        for group, boosters in enumerate(self.boosters):
-            trees.save(folder / f"group{group}.txt", boosters)
+        for group, booster in enumerate(self.boosters):
+            trees.save(folder / f"group{group}.txt", booster)
 
     def _load(self, folder: Path) -> None:
         self.features = Features.load(folder)

@@ -6,6 +6,7 @@ its bend, with Adam (Kingma & Ba 2015), decoupled weight decay, a cosine rate an
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 from statistics import NormalDist
@@ -18,9 +19,10 @@ from threadpoolctl import threadpool_limits
 from windcast.data.windows import Windows
 from windcast.errors import ConfigError, TaskError
 from windcast.models import arrays, quantiles
-from windcast.models.base import Array, Forecaster
-from windcast.models.features import Features
-from windcast.models.training import nothing_known, pieces, sample
+from windcast.models.base import Array
+from windcast.models.features import Features, of_leads
+from windcast.models.learned import Learned, Seen
+from windcast.models.training import nothing_known, sample
 
 Floats = NDArray[np.float32]
 
@@ -73,15 +75,17 @@ class Network:
     def __call__(self, inputs: Floats) -> Floats:
         """[N, out] for raw inputs [N, F], averaged over the seeds. A row's bits do not depend on the rows beside it."""
         hidden = _on_grid(standardise(inputs, self.kept, self.mean, self.spread), INPUT_GRID)[None]
-        layers = [
-            (_on_grid(w, WEIGHT_GRID), _on_grid(b, WEIGHT_GRID)) for w, b in zip(self.weights, self.biases, strict=True)
-        ]
-        for weight, bias in layers[:-1]:
+        for weight, bias in self._layers[:-1]:
             hidden = hidden @ weight + bias
             hidden = _on_grid(np.maximum(hidden, SLOPE * hidden), INPUT_GRID)
-        weight, bias = layers[-1]
+        weight, bias = self._layers[-1]
         out: Floats = (hidden @ weight + bias).mean(axis=0).astype(np.float32)
         return out
+
+    @cached_property
+    def _layers(self) -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:
+        pairs = zip(self.weights, self.biases, strict=True)
+        return [(_on_grid(weight, WEIGHT_GRID), _on_grid(bias, WEIGHT_GRID)) for weight, bias in pairs]
 
 
 def _on_grid(values: NDArray[np.floating], grid: float) -> NDArray[np.float64]:
@@ -89,10 +93,9 @@ def _on_grid(values: NDArray[np.floating], grid: float) -> NDArray[np.float64]:
     return on_grid
 
 
-class MLP(Forecaster):
+class MLP(Learned):
     name = "mlp"
     Config = MLPConfig
-    features: Features
     networks: list[Network]
 
     def _fit(self, windows: Windows) -> None:
@@ -113,14 +116,15 @@ class MLP(Forecaster):
             with threadpool_limits(1, user_api="blas"):
                 self.networks.append(train(inputs[known], scaled[known], config))
 
-    def _predict(self, windows: Windows) -> Array:
+    def of_seen(self, seen: Seen) -> Array:
         config, knots, levels = self.config, np.array(self.config.knots), np.array(self.task.levels)
         unit = np.float32(config.scale * self.task.capacity_mw)
-        out = np.empty((len(windows), self.task.horizon, len(levels)), np.float32)
-        for piece in pieces(windows, self._groups(), self.features, threads=config.threads):
-            inputs, base = self._inputs(piece.columns, piece.leads)
-            at_knots = base[..., None] + unit * self.networks[piece.group](inputs).reshape(*base.shape, len(knots))
-            piece.put(quantiles.between_levels(at_knots, knots, levels, capacity_mw=self.task.capacity_mw), out)
+        out = np.empty((seen.count, self.task.horizon, len(levels)), np.float32)
+        for network, leads in zip(self.networks, self._groups(), strict=True):
+            inputs, base = self._inputs(of_leads(seen.columns, leads), leads)
+            at_knots = base[..., None] + unit * network(inputs).reshape(*base.shape, len(knots))
+            of_group = quantiles.between_levels(at_knots, knots, levels, capacity_mw=self.task.capacity_mw)
+            out[:, leads - 1] = of_group.reshape(seen.count, len(leads), len(levels))
         return out
 
     def _groups(self) -> list[NDArray[np.int64]]:

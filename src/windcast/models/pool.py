@@ -10,6 +10,7 @@ from windcast.data.windows import Windows
 from windcast.errors import ConfigError, unknown_name
 from windcast.models import quantiles
 from windcast.models.base import Array, Forecaster, build, load
+from windcast.models.learned import Learned, Seen, Trees, by_lead_group
 
 
 @dataclass(frozen=True)
@@ -43,9 +44,24 @@ class Pool(Forecaster):
 
     def _fit(self, windows: Windows) -> None:
         self.members = {name: build(config).fit(windows) for name, config in self.config.members.items()}
+        self._share_features()
 
     def _predict(self, windows: Windows) -> Array:
-        values = [member._predict(windows) for member in self.members.values()]
+        members = list(self.members.values())
+        seen: dict[int, Seen] = {}
+        for member in members:
+            if isinstance(member, Learned) and id(member.features) not in seen:
+                seen[id(member.features)] = Seen(windows, member.features, member.config.threads)
+        forests = [member for member in members if isinstance(member, Trees)]
+        if len(seen) == 1 and len(forests) == len(members):
+            # pooled before an answer goes to all the issue times and leads that it is for
+            (one,) = seen.values()
+            return by_lead_group(one, lambda group, rows: self._pooled([f.of_rows(group, rows) for f in forests]))
+        return self._pooled(
+            [m.of_seen(seen[id(m.features)]) if isinstance(m, Learned) else m._predict(windows) for m in members]
+        )
+
+    def _pooled(self, values: list[Array]) -> Array:
         weights = np.array([self.config.weights.get(name, 1.0) for name in self.members])
         return quantiles.linear_pool(values, weights, np.array(self.task.levels))
 
@@ -55,3 +71,10 @@ class Pool(Forecaster):
 
     def _load(self, folder: Path) -> None:
         self.members = {name: load(folder / name) for name in self.config.members}
+        self._share_features()
+
+    def _share_features(self) -> None:
+        """One object for all members whose features are the same, so that they are made once a forecast."""
+        learned = [member for member in self.members.values() if isinstance(member, Learned)]
+        for member in learned:
+            member.features = next(m.features for m in learned if m.features.same_as(member.features))

@@ -1,6 +1,5 @@
 """What learned models share: which leads go together, which rows to learn from, and practice with missing inputs."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -10,14 +9,15 @@ from numpy.typing import NDArray
 from windcast.data.task import ForecastTask
 from windcast.data.windows import Windows
 from windcast.errors import TaskError
-from windcast.models.features import Features, as_table, of_leads, of_weather
+from windcast.models.base import at_once
+from windcast.models.features import Features, as_table, of_weather
+from windcast.models.trees import distinct
 
 Floats = NDArray[np.float32]
 
 # A model a lead for the first steps, wider groups up to NEAR, and beyond it one that goes by the weather alone.
 EDGES = (1, 2, 3, 6)
 NEAR = timedelta(hours=6)
-CHUNK_ROWS = 60_000
 
 
 def lead_groups(task: ForecastTask) -> list[NDArray[np.int64]]:
@@ -33,10 +33,15 @@ def _near(task: ForecastTask) -> int:
     return max(EDGES[-1], NEAR // task.resolution)
 
 
+def by_weather(task: ForecastTask, variables: tuple[str, ...], leads: NDArray[np.int64]) -> bool:
+    """Whether these leads go by what the weather says alone: beyond NEAR, unless the farm has no weather."""
+    return bool(task.history and leads[0] > _near(task) and variables)
+
+
 def inputs_of(columns: dict[str, Floats], leads: NDArray[np.int64], windows: Windows) -> Floats:
-    """[B × K, F] for trees: beyond NEAR what the weather says; a farm without weather always goes by its power."""
-    far = windows.task.history and leads[0] > _near(windows.task) and windows.variables
-    return as_table(of_weather(columns) if far else columns)
+    """[B × K, F] for trees, from the columns of these leads."""
+    table = as_table(of_weather(columns) if by_weather(windows.task, windows.variables, leads) else columns)
+    return table.reshape(-1, table.shape[-1])
 
 
 @dataclass(frozen=True)
@@ -66,19 +71,6 @@ def lesson(windows: Windows, leads: NDArray[np.int64], features: Features, *, mo
     kept = known[np.sort(first)]
     kept = kept[np.linspace(0, len(kept) - 1, min(most, len(kept))).astype(int)]
     return Lesson(table[kept], target[kept])
-
-
-def distinct(table: Floats) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """First row [U] of every distinct row of [N, F], and which of them [N] each row is; equal to the bit."""
-    words = np.ascontiguousarray(table, np.float32).view(np.uint32)
-    odd = np.asarray(np.random.default_rng(0).integers(2**62, size=words.shape[1], dtype=np.uint64) * 2 + 1)
-    mixed = np.zeros(len(words), np.uint64)
-    for place in range(words.shape[1]):
-        mixed = (mixed ^ (mixed >> np.uint64(29))) * odd[place] + words[:, place]
-    _, first, which = np.unique(mixed, return_index=True, return_inverse=True)
-    if not (words == words[first[which]]).all():  # two rows with one hash: keep all apart
-        return np.arange(len(words)), np.arange(len(words))
-    return first, which
 
 
 def nothing_known(leads: NDArray[np.int64]) -> str:
@@ -117,30 +109,7 @@ def _with_missing_inputs(windows: Windows, share: float, rng: np.random.Generato
     return practice
 
 
-@dataclass(frozen=True)
-class Piece:
-    """Part of what is to be forecast: `rows` of the issue times, lead group `group`, and its feature columns."""
-
-    rows: slice
-    group: int
-    leads: NDArray[np.int64]
-    columns: dict[str, Floats]
-
-    def put(self, values: NDArray[np.floating], into: Floats) -> None:
-        """Quantiles [B × K, Q] or [B, K, Q] of this piece into [all B, H, Q]."""
-        into[self.rows, self.leads[0] - 1 : self.leads[-1]] = values.reshape(-1, len(self.leads), into.shape[-1])
-
-
-def pieces(windows: Windows, groups: list[NDArray[np.int64]], features: Features, *, threads: int) -> Iterator[Piece]:
-    """Every lead group of every part of the issue times; a part's features are made once and fit into memory."""
-    every = np.arange(1, windows.task.horizon + 1)
-    for rows in parts(windows):
-        columns = features.columns(windows.take(rows), every, threads=threads)
-        for number, leads in enumerate(groups):
-            yield Piece(rows, number, leads, of_leads(columns, leads))
-
-
 def parts(windows: Windows) -> list[slice]:
     """Slices of issue times whose features fit into memory."""
-    size = max(1, CHUNK_ROWS // windows.task.horizon)
+    size = at_once(windows.task)
     return [slice(start, start + size) for start in range(0, len(windows), size)]

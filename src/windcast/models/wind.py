@@ -68,6 +68,11 @@ def speeds(weather: Floats, variables: tuple[str, ...]) -> Floats:
 def mean_known(values: Floats) -> Floats:
     """Mean over the last axis of what is known; NaN where nothing is. Warns of nothing, so threads may call it."""
     known = np.isfinite(values)
+    if known.all() and values.shape[-1]:
+        whole: Floats = np.where(known, values, np.float32(0)).sum(axis=-1, dtype=np.float32) / np.float32(
+            values.shape[-1]
+        )
+        return whole
     count = known.sum(axis=-1, dtype=np.float32)
     total = np.where(known, values, np.float32(0)).sum(axis=-1, dtype=np.float32)
     mean: Floats = np.where(count > 0, total / np.maximum(count, np.float32(1)), np.float32(np.nan))

@@ -20,7 +20,7 @@ from windcast.data.farm import FarmData
 from windcast.errors import BundleError, DataContractError
 from windcast.models.base import Forecaster, load
 
-FORMAT = 1
+FORMAT, OLDEST = 2, 1  # in 2 a model's boosters lie joined
 MANIFEST = "manifest.json"
 CONTRACT = {
     "capacity_mw": "capacity in MW",
@@ -65,6 +65,14 @@ def contract_of(farm: FarmData) -> dict[str, Any]:
     }
 
 
+def weather_grid(farm: FarmData) -> dict[str, float]:
+    """Step and phase, in minutes since 1970, of the weather's valid times; neither where there is no weather."""
+    if farm.weather.is_empty():
+        return {}
+    minutes = farm.weather_resolution / timedelta(minutes=1)
+    return {"step_minutes": minutes, "phase_minutes": farm.weather["valid_time"][0].timestamp() / 60 % minutes}
+
+
 def save(
     folder: Path,
     forecaster: Forecaster,
@@ -73,9 +81,11 @@ def save(
     trained_until: datetime,
     config: dict[str, Any] | None = None,
     scores: dict[str, Any] | None = None,
+    ladder: dict[str, list[float | None]] | None = None,
 ) -> Path:
     """Writes a bundle beside its place and moves it there, so a half-written bundle is never found.
 
+    scores, ladder: what a backtest measured, overall and on every rung (see `evaluation.ladder`).
     Raises BundleError if something other than a bundle stands at `folder`; a bundle there is replaced.
     """
     if folder.exists() and not (folder / MANIFEST).is_file():
@@ -92,11 +102,13 @@ def save(
             "attribution": farm.attribution,
             "interval": farm.interval,
             "contract": contract_of(farm),
+            "weather_grid": weather_grid(farm),
             "data_checksum": farm.checksum,
             "trained_until": trained_until.isoformat(),
             "task": forecaster.task.to_dict(),
             "config": config or {},
             "scores": scores or {},
+            "ladder": ladder or {},
             "versions": versions(),
             "files": {str(f.relative_to(part)): sha256(f) for f in sorted(part.rglob("*")) if f.is_file()},
         }
@@ -127,9 +139,9 @@ def open_bundle(folder: Path) -> Bundle:
         dict(manifest["contract"])
     except (ValueError, KeyError, TypeError) as error:
         raise BundleError(f"{file}: not a readable manifest ({error!r}). Copy or train the bundle again.") from None
-    if form != FORMAT:
+    if not OLDEST <= form <= FORMAT:
         raise BundleError(
-            f"{folder}: bundle format {form}, but windcast {version('windcast')} reads format {FORMAT}. "
+            f"{folder}: bundle format {form}, but windcast {version('windcast')} reads formats {OLDEST} to {FORMAT}. "
             f"It was made by windcast {manifest.get('versions', {}).get('windcast', '?')}: use that version."
         )
     present = {str(f.relative_to(folder)) for f in folder.rglob("*") if f.is_file()} - {MANIFEST}

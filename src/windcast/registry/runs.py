@@ -14,7 +14,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -31,7 +31,10 @@ FORECASTS = "forecasts.parquet"
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
-    """fingerprint: sha256 over every forecast value, by model. scores: overall scores, by model."""
+    """fingerprint: sha256 over every forecast value, by model. scores: overall scores, by model.
+
+    ladder: of the last model, see `evaluation.ladder`.
+    """
 
     command: str
     created: str
@@ -42,6 +45,7 @@ class Record:
     seconds: dict[str, dict[str, float]]
     scores: dict[str, dict[str, float]]
     fingerprint: dict[str, str]
+    ladder: dict[str, list[float | None]] = field(default_factory=dict)
 
     def write(self, folder: Path) -> None:
         (folder / RECORD).write_text(json.dumps(asdict(self), indent=1, default=str))

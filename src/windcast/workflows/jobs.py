@@ -3,7 +3,7 @@
 import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +11,10 @@ import polars as pl
 from numpy.typing import NDArray
 
 from windcast.configs import Settings
-from windcast.data.farm import KEYS, FarmData, Times
 from windcast.data.task import ForecastTask
-from windcast.data.windows import build_windows
 from windcast.errors import BundleError, ConfigError, TaskError
 from windcast.evaluation.backtest import Backtest, backtest, folds, training_windows
+from windcast.evaluation.ladder import ladder
 from windcast.evaluation.leaderboard import leaderboard
 from windcast.evaluation.report import write_report
 from windcast.evaluation.scores import score
@@ -54,6 +53,7 @@ def run_backtest(settings: Settings, folder: Path, *, command: str, on_progress:
         seconds=result.seconds,
         scores={name: dict(score(f, result.observed).overall) for name, f in result.forecasts.items()},
         fingerprint=runs.fingerprint(result),
+        ladder=ladder(result, list(result.fitted)[-1]),
     )
     with runs.written(folder) as part:
         result.write(part / runs.FORECASTS)
@@ -78,11 +78,20 @@ def write_run_report(result: Backtest, record: runs.Record, folder: Path, *, fil
 
 
 def train(
-    settings: Settings, folder: Path, *, until: datetime | None = None, on_progress: Progress = quiet
+    settings: Settings,
+    folder: Path,
+    *,
+    until: datetime | None = None,
+    promised_by: Path | None = None,
+    on_progress: Progress = quiet,
 ) -> bundles.Bundle:
-    """Fits the model on all that was known at `until` (default: the end of the data) and writes its bundle."""
+    """Fits the model on all that was known at `until` (default: the end of the data) and writes its bundle.
+
+    promised_by: a run of the same task and model, whose scores the bundle then carries.
+    """
     if folder.exists() and not (folder / bundles.MANIFEST).is_file():
         raise BundleError(f"{folder}: exists and is not a bundle. Choose another folder.")
+    promise = None if promised_by is None else _promise(settings, promised_by)
     farm = settings.farm()
     task = settings.task(farm)
     everything = farm.end + farm.power_delay
@@ -95,9 +104,24 @@ def train(
     on_progress(f"fitting {settings.model_name} on {len(lessons):,} issue times", 1, 3)
     forecaster = build(settings.forecaster()).fit(lessons)
     on_progress("writing the bundle", 2, 3)
-    bundles.save(folder, forecaster, farm, trained_until=until, config=settings.document)
+    scores, steps = (None, None) if promise is None else (promise.scores[list(settings.contenders())[-1]], promise.ladder)
+    bundles.save(
+        folder, forecaster, farm, trained_until=until, config=settings.document, scores=scores, ladder=steps
+    )
     on_progress("done", 3, 3)
     return bundles.open_bundle(folder)
+
+
+def _promise(settings: Settings, folder: Path) -> runs.Record:
+    """The record of a run. Raises ConfigError unless it was of the same task and model."""
+    record = runs.read(folder)
+    for key in ("task", "model", "calibration"):
+        if record.settings.get(key) != settings.document[key]:
+            raise ConfigError(
+                f"{folder}: is a backtest of another {key}, so its scores say nothing of this model. "
+                "Backtest with the same settings, or train without --scores."
+            )
+    return record
 
 
 def keep(run: Run, folder: Path) -> bundles.Bundle:
@@ -115,42 +139,9 @@ def keep(run: Run, folder: Path) -> bundles.Bundle:
         trained_until=run.backtest.folds[-1].fitted_at,
         config=run.record.settings,
         scores=run.record.scores[name],
+        ladder=run.record.ladder,
     )
     return bundles.open_bundle(folder)
-
-
-def forecast(bundle: bundles.Bundle, farm: FarmData, issue_time: datetime | None = None) -> tuple[Forecast, datetime]:
-    """The forecast of one issue time (default: the last at which power is known), and that time.
-
-    Online calibration first catches up: forecasts are made for the issue times since training that the files cover,
-    at most 60 days of them, and compared with the power that has arrived since.
-    """
-    farm = fitting(bundle, farm)
-    task = bundle.forecaster.task
-    issue = issue_time or farm.power.drop_nulls("power_mw")["time"][-1] + farm.power_delay
-    issue = _floor(issue, farm.resolution)
-    first = max(bundle.trained_until, farm.start, issue - timedelta(days=60))
-    step = np.timedelta64(farm.resolution, "us")
-    times = np.arange(_us(_floor(first, farm.resolution)) + step, _us(issue) + step, step)
-    if bundle.forecaster.name != "calibrated" or not len(times):
-        times = np.array([_us(issue)])
-    windows = build_windows(farm, task, times).without_target()
-    return bundle.forecaster.step(windows)[0].take(slice(-1, None)), issue
-
-
-def fitting(bundle: bundles.Bundle, farm: FarmData) -> FarmData:
-    """The farm as the bundle knows it: without any weather its variables are there, all unknown, so a forecast comes.
-
-    Raises DataContractError where the farm's data are not what the model was trained on.
-    """
-    contract = bundle.manifest["contract"]
-    if not farm.weather.is_empty() or contract["weather_kind"] == "none":
-        bundle.check_farm(farm)
-        return farm
-    rest = {key: value for key, value in contract.items() if key not in ("variables", "weather_kind")}
-    replace(bundle, manifest=bundle.manifest | {"contract": rest}).check_farm(farm)
-    nothing = dict.fromkeys(KEYS, pl.Datetime("us", "UTC")) | dict.fromkeys(contract["variables"], pl.Float64)
-    return replace(farm, weather=pl.DataFrame(schema=nothing))
 
 
 def stored_backtest(folder: Path) -> tuple[Backtest, runs.Record]:
@@ -224,20 +215,3 @@ def reproduce(folder: Path, into: Path, *, on_progress: Progress = quiet) -> Rep
         shown = ["none" if value is None else f"{value:.6f}" for value in scores]
         differences.append(f"forecasts of {name}: CRPS {shown[0]} then, {shown[1]} here")
     return Reproduction(after.fingerprint == before.fingerprint, differences)
-
-
-def _floor(time: datetime, step: timedelta) -> datetime:
-    midnight = time.replace(hour=0, minute=0, second=0, microsecond=0)
-    return midnight + (time - midnight) // step * step
-
-
-def _us(time: datetime) -> np.datetime64:
-    return np.datetime64(time.astimezone(UTC).replace(tzinfo=None), "us")
-
-
-def recent_power(farm: FarmData, forecast: Forecast, *, steps: int = 48) -> tuple[Times, NDArray[np.float32]]:
-    """Times [N] and MW [N] of the power that was known when a single forecast was issued, the last `steps` of it."""
-    task = replace(forecast.task, history=steps)
-    windows = build_windows(farm, task, forecast.issue_times[:1])
-    step = np.timedelta64(task.resolution, "us")
-    return windows.issue_times[0] + step * np.arange(1 - steps, 1), windows.power[0]

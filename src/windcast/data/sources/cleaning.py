@@ -3,9 +3,11 @@ refused.
 """
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from windcast.data.sources.reading import Table, counted
 from windcast.errors import DataContractError
@@ -24,6 +26,8 @@ def rows_once(frame: pl.DataFrame, table: Table, keys: Sequence[str], repairs: l
     Identical rows are dropped and reported, as is sorting; rows that contradict one
     another raise DataContractError.
     """
+    if _ascending(frame, keys):
+        return frame
     content = [c for c in frame.columns if c != "row"]
     once = frame.unique(subset=content, keep="first", maintain_order=True)
     dropped = frame.height - once.height
@@ -52,18 +56,48 @@ def rows_once(frame: pl.DataFrame, table: Table, keys: Sequence[str], repairs: l
     return once.sort(keys)
 
 
+def _ascending(frame: pl.DataFrame, keys: Sequence[str]) -> bool:
+    """Whether every row's keys lie after those of the row before it, as in nearly every file."""
+    if frame.select(pl.col(keys).null_count()).sum_horizontal().item():
+        return False
+    later = np.zeros(max(frame.height - 1, 0), bool)
+    for key in reversed(keys):
+        steps = np.diff(_micros(frame[key]))
+        later = (steps > 0) | ((steps == 0) & later)
+    return bool(later.all())
+
+
+def _micros(times: pl.Series) -> NDArray[np.int64]:
+    found: NDArray[np.int64] = times.to_physical().to_numpy()
+    return found
+
+
 def _written(value: float | None) -> str:
     return "missing" if value is None else f"{value:g}"
 
 
 def common_step(times: pl.Series) -> timedelta | None:
     """The most frequent step between neighbouring distinct times; None for fewer than two."""
-    steps = times.unique().sort().diff().drop_nulls()
-    if steps.is_empty():
-        return None
-    counts = steps.value_counts().sort(["count", steps.name], descending=[True, False])
-    step: timedelta = counts[steps.name][0]
-    return step
+    steps = _steps(times)
+    # most files have no gap
+    even = len(steps) > 0 and steps.min() == steps.max()
+    found, counts = np.unique(steps[:1] if even else steps, return_counts=True)
+    # of steps that are as frequent, the smallest
+    return timedelta(microseconds=int(found[np.argmax(counts)])) if len(found) else None
+
+
+def smallest_step(times: pl.Series) -> timedelta | None:
+    """The smallest step between neighbouring distinct times; None for fewer than two."""
+    steps = _steps(times)
+    return timedelta(microseconds=int(steps.min())) if len(steps) else None
+
+
+def _steps(times: pl.Series) -> NDArray[np.int64]:
+    """Microseconds between neighbouring distinct times."""
+    stamps = _micros(times.drop_nulls().dt.cast_time_unit("us"))
+    if not (stamps[1:] > stamps[:-1]).all():
+        stamps = np.unique(stamps)
+    return np.diff(stamps)
 
 
 def resolution_of(times: pl.Series, stated_minutes: float | None, table: Table) -> timedelta:
@@ -92,8 +126,19 @@ def resolution_of(times: pl.Series, stated_minutes: float | None, table: Table) 
     return step
 
 
+def between(frame: pl.DataFrame, key: str, first: datetime, last: datetime) -> pl.DataFrame:
+    """The rows whose time is in [first, last]."""
+    if not _ascending(frame, [key]):
+        return frame.filter(pl.col(key).is_between(first, last))
+    bounds = pl.Series([first, last], dtype=frame[key].dtype)
+    begin, end = np.searchsorted(_micros(frame[key]), _micros(bounds) + np.array([0, 1]))
+    return frame.slice(int(begin), int(end - begin))
+
+
 def on_grid(frame: pl.DataFrame, key: str, resolution: timedelta, table: Table) -> None:
     """Raises DataContractError where a time is no whole multiple of the resolution."""
+    if resolution <= timedelta(days=1) and not (_micros(frame[key]) % (resolution // timedelta(microseconds=1))).any():
+        return
     off = frame.filter(pl.col(key).dt.truncate(resolution) != pl.col(key)).sort("row")
     if off.height:
         raise DataContractError(
@@ -111,6 +156,9 @@ def even(frame: pl.DataFrame, key: str, resolution: timedelta, table: Table) -> 
     """
     step = min(common_step(frame[key]) or resolution, resolution)
     microseconds = step // timedelta(microseconds=1)
+    stamps = _micros(frame[key])
+    if not ((stamps - stamps[:1]) % microseconds).any():
+        return
     phases = frame.select("row", key, (pl.col(key).to_physical() % microseconds).alias("phase"))
     common = phases["phase"].value_counts(sort=True)["phase"][0]
     off = phases.filter(pl.col("phase") != common).sort("row")

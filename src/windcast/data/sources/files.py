@@ -7,7 +7,7 @@ sentence with its place and remedy. Stamps become UTC and mark interval ends, po
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import polars as pl
@@ -21,6 +21,8 @@ from windcast.data.sources.reading import Table, counted
 from windcast.errors import ConfigError, DataContractError
 
 Numbers = Callable[[str, str], pl.Series]
+# from the time of the last known power, the first and the last time that are wanted
+Span = Callable[[datetime], tuple[datetime, datetime]]
 
 
 def load(
@@ -42,6 +44,16 @@ def load(
     power_file = config.parent / Path(said.power.file).expanduser() if power is None else Path(power).expanduser()
     weather_file = None if weather is None else Path(weather).expanduser()
     return _Loader(said, config, power_file, weather_file).farm()
+
+
+def from_table(table: Table, said: FarmMapping, *, span: Span, repairs: list[str]) -> FarmData:
+    """The part of the farm that `span` wants, from a table that holds all of it; every row is checked none the less.
+
+    said.power.file, and no other file, stands for the table. Raises ConfigError or DataContractError.
+    """
+    place = Path(said.power.file)
+    loader = _Loader(said, place, place, None, repairs, {(place, said.power.separator): table})
+    return loader.farm(span)
 
 
 @dataclass(frozen=True)
@@ -67,12 +79,17 @@ class _Loader:
     tables: dict[tuple[Path, str | None], Table] = field(default_factory=dict)
     times: dict[tuple[Path, str, str, str | None], pl.Series] = field(default_factory=dict)
 
-    def farm(self) -> FarmData:
+    def farm(self, span: Span | None = None) -> FarmData:
         said = self.said
         power, resolution = self._power(said.power)
-        weather = contracts.empty_weather()
+        weather, step = contracts.empty_weather(), timedelta(0)
+        wanted = None
+        if span is not None:
+            known = power.filter(pl.col("power_mw").is_not_null())["time"]
+            wanted = span(known.max())  # type: ignore[arg-type]
+            power = cleaning.between(power, "time", *wanted)
         if said.weather is not None:
-            weather = self._weather(said.weather, resolution)
+            weather, step = self._weather(said.weather, resolution, wanted)
         return FarmData(
             name=said.name,
             capacity_mw=said.capacity_mw,
@@ -80,6 +97,7 @@ class _Loader:
             power=power,
             weather=weather,
             weather_kind="none" if said.weather is None else said.weather.kind,
+            weather_resolution=step,
             availability=self._series(said.availability, "availability", "availability", 1.0, resolution),
             curtailment=self._series(said.curtailment, "curtailment", "curtailed_mw", said.capacity_mw, resolution),
             interval=said.interval,
@@ -97,7 +115,7 @@ class _Loader:
         separator = section.separator or (power.separator if shared else None)
         if (file, separator) not in self.tables:
             self.tables[file, separator] = reading.read(
-                file, separator=separator, max_mb=self.said.max_mb, repairs=self.repairs
+                file, separator=separator, max_mb=self.said.max_mb, repairs=self.repairs, texts=as_written(self.said)
             )
         return _Place(
             table=self.tables[file, separator],
@@ -167,7 +185,10 @@ class _Loader:
     def _interval_end(self, resolution: timedelta) -> pl.Expr:
         return pl.col("time") + (resolution if self.said.interval == "start" else timedelta(0))
 
-    def _weather(self, section: WeatherMapping, resolution: timedelta) -> pl.DataFrame:
+    def _weather(
+        self, section: WeatherMapping, resolution: timedelta, wanted: tuple[datetime, datetime] | None
+    ) -> tuple[pl.DataFrame, timedelta]:
+        """The weather, of all or of the wanted times, and its step if that can be seen in all of it only, else 0."""
         place = self._place(section, section.valid_time, self.weather_file)
         table, valid_time = place.table, place.time
         if valid_time is None:
@@ -181,7 +202,8 @@ class _Loader:
             return self._times(place, table.need(column, f"weather.{key}"), section.time_zone, within)
 
         if any(v.pattern for v in section.variables.values()):
-            frame = self._by_lead(section, table, times(valid_time, "valid_time"), numbers, resolution)
+            valid = times(valid_time, "valid_time")
+            return self._by_lead(section, table, valid, numbers, resolution, wanted)
         elif section.issue_time is not None:
             issued = times(section.issue_time, "issue_time")
             valid = times(valid_time, "valid_time", issued)
@@ -198,7 +220,7 @@ class _Loader:
                 "in advance and marked so in every score."
             )
         cleaning.even(frame, "valid_time", resolution, table)
-        return frame.select("valid_time", "available_at", *section.variables)
+        return _of_interest(frame.select("valid_time", "available_at", *section.variables), wanted)
 
     def _plain(
         self, section: WeatherMapping, table: Table, keys: dict[str, pl.Series], numbers: Numbers
@@ -223,8 +245,14 @@ class _Loader:
         return self._plain(section, table, {"valid_time": valid, "available_at": available}, numbers)
 
     def _by_lead(
-        self, section: WeatherMapping, table: Table, valid: pl.Series, numbers: Numbers, resolution: timedelta
-    ) -> pl.DataFrame:
+        self,
+        section: WeatherMapping,
+        table: Table,
+        valid: pl.Series,
+        numbers: Numbers,
+        resolution: timedelta,
+        wanted: tuple[datetime, datetime] | None,
+    ) -> tuple[pl.DataFrame, timedelta]:
         """A column per lead time made rows: the value of lead k became available k units before its valid
         time.
         """
@@ -233,11 +261,12 @@ class _Loader:
         named = {f"{name} of lead {k}": series for (name, k), series in wide.items()}
         frame = pl.DataFrame({"row": table.rows, "valid_time": valid, **named})
         frame = cleaning.rows_once(frame, table, ["valid_time"], self.repairs)
+        cleaning.even(frame, "valid_time", resolution, table)
+        frame, step = _of_interest(frame, wanted)
         unit = {"hours": timedelta(hours=1), "minutes": timedelta(minutes=1), "steps": resolution}[section.lead_unit]
         empty = pl.lit(None, pl.Float64)
-        return pl.concat(
+        by_lead = [
             frame.select(
-                "row",
                 "valid_time",
                 (pl.col("valid_time") - lead * unit).alias("available_at"),
                 *(
@@ -246,7 +275,27 @@ class _Loader:
                 ),
             )
             for lead in sorted({lead for by_lead in columns.values() for lead in by_lead})
-        )
+        ]
+        return pl.concat(by_lead), step
+
+
+def _of_interest(frame: pl.DataFrame, wanted: tuple[datetime, datetime] | None) -> tuple[pl.DataFrame, timedelta]:
+    """The rows of the wanted times, and the step of all rows that hold a value; all rows and 0 if all are wanted."""
+    if wanted is None:
+        return frame, timedelta(0)
+    variables = [c for c in frame.columns if c not in ("row", "valid_time", "available_at")]
+    times = frame.filter(pl.any_horizontal(pl.col(variables).is_not_null()))["valid_time"]
+    step = cleaning.smallest_step(times) or timedelta(0)
+    return cleaning.between(frame, "valid_time", *wanted), step
+
+
+def as_written(said: FarmMapping) -> set[str] | None:
+    """The columns to read as they are written; None for all, where numbers are written otherwise than usual."""
+    sections = [s for s in (said.power, said.weather, said.availability, said.curtailment) if s is not None]
+    if any(s.decimal == "," or s.missing for s in sections):
+        return None
+    times = {s.valid_time if isinstance(s, WeatherMapping) else s.time for s in sections}
+    return {time for time in (*times, said.weather and said.weather.issue_time) if time}
 
 
 def _lead_columns(table: Table, name: str, pattern: str) -> dict[int, str]:

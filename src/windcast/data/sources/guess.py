@@ -74,8 +74,8 @@ def guess(
     said: list[str] = []
     sheet = Sheet.read(Path(path).expanduser(), folder, max_mb, said)
     time = sheet.measured_time()
-    step = _resolution(sheet, time, said)
-    zone = _zone(sheet, time, step, said)
+    step = resolution_of(sheet, time, said)
+    zone = zone_of(sheet, time, step, said)
     power, top_mw = _power(sheet, time, said)
     mapping = FarmMapping(
         name=Path(path).stem,
@@ -87,7 +87,9 @@ def guess(
         availability=_availability(sheet, said),
     )
     other = None if weather is None else Sheet.read(Path(weather).expanduser(), folder, max_mb, said)
-    found = _weather(sheet, time, said, own_file=False) if other is None else _weather(other, None, said, own_file=True)
+    found = (
+        weather_of(sheet, time, said, own_file=False) if other is None else weather_of(other, None, said, own_file=True)
+    )
     mapping = replace(mapping, weather=found)
     if other is not None:
         said.append(f"{other.file}: if its stamps are not in {zone}, give weather a time_zone of its own, such as UTC.")
@@ -114,7 +116,7 @@ def _words(node: Any) -> list[str]:
     return [node] if isinstance(node, str) else []
 
 
-def _resolution(sheet: Sheet, time: str, said: list[str]) -> timedelta | None:
+def resolution_of(sheet: Sheet, time: str, said: list[str]) -> timedelta | None:
     wall = stamps.wall_clock(sheet.table, time)
     times = stamps.utc(sheet.table, time, zone="UTC", pattern=None) if wall is None else wall
     step = cleaning.common_step(times)
@@ -125,7 +127,7 @@ def _resolution(sheet: Sheet, time: str, said: list[str]) -> timedelta | None:
     return step
 
 
-def _zone(sheet: Sheet, time: str, step: timedelta | None, said: list[str]) -> str:
+def zone_of(sheet: Sheet, time: str, step: timedelta | None, said: list[str]) -> str:
     wall = stamps.wall_clock(sheet.table, time)
     if wall is None:
         said.append(f"{sheet.file}: stamps carry their offset from UTC, so no time zone is needed.")
@@ -160,8 +162,8 @@ def _interval(time: str, said: list[str]) -> Any:
     return "end"
 
 
-def _power(sheet: Sheet, time: str, said: list[str]) -> tuple[PowerMapping, float | None]:
-    """The power column, and its largest value in MW if the unit tells."""
+def power_columns(sheet: Sheet) -> list[str]:
+    """The columns that could be the power, the likeliest first. Raises SourceError if none could."""
     named = [c for c in sheet.numbers if names.is_power(c)]
     others = [c for c in sheet.numbers if names.quantity_named(c) is None]
     if not named and len(others) != 1:
@@ -170,10 +172,15 @@ def _power(sheet: Sheet, time: str, said: list[str]) -> tuple[PowerMapping, floa
             f"{', '.join(sheet.table.frame.columns)}. "
             "Name one 'power', or write the mapping by hand."
         )
-    column = (named or others)[0]
+    return named or others
+
+
+def _power(sheet: Sheet, time: str, said: list[str]) -> tuple[PowerMapping, float | None]:
+    """The power column, and its largest value in MW if the unit tells."""
+    column, *others = power_columns(sheet)
     series = sheet.numbers[column]
     unit, why = names.power_unit(column, series)
-    rest = f" ({', '.join(named[1:])} could be it as well)" if named[1:] else ""
+    rest = f" ({', '.join(others)} could be it as well)" if others else ""
     said.append(f"{sheet.file}: power is column '{column}'{rest}, in {unit}, because {why}.")
     top = None if unit in ("fraction", "percent") else float(values.megawatts(series, unit, 1.0).max())  # type: ignore[arg-type]
     return PowerMapping(file=sheet.file, time=time, column=column, unit=unit, **sheet.layout(time, said)), top
@@ -204,7 +211,7 @@ def _availability(sheet: Sheet, said: list[str]) -> SeriesMapping | None:
     return None
 
 
-def _weather(sheet: Sheet, time: str | None, said: list[str], *, own_file: bool) -> WeatherMapping | None:
+def weather_of(sheet: Sheet, time: str | None, said: list[str], *, own_file: bool) -> WeatherMapping | None:
     families = {p: leads for p, leads in names.lead_families(list(sheet.numbers)).items() if names.quantity_named(p)}
     issue = None if families or len(sheet.times) < 2 else _issue_time(sheet)
     columns = families or {c: [] for c in sheet.numbers if names.quantity_named(c)}
@@ -218,7 +225,7 @@ def _weather(sheet: Sheet, time: str | None, said: list[str], *, own_file: bool)
             "they are measured or reanalysed, they can be mapped with kind: reanalysis."
         )
         return None
-    variables = _variables(sheet, columns, said)
+    variables = variables_of(sheet, columns, said)
     valid = time if time is not None and time != issue else next(c for c in sheet.times if c != issue)
     if issue:
         said.append(
@@ -249,7 +256,7 @@ def _issue_time(sheet: Sheet) -> str:
     return named[0] if named else min(sheet.times, key=lambda c: sheet.table.frame[c].n_unique())
 
 
-def _variables(sheet: Sheet, columns: dict[str, list[int]], said: list[str]) -> dict[str, VariableMapping]:
+def variables_of(sheet: Sheet, columns: dict[str, list[int]], said: list[str]) -> dict[str, VariableMapping]:
     found: dict[str, VariableMapping] = {}
     for name, leads in columns.items():
         quantity = names.quantity_named(name) or ""

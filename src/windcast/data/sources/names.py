@@ -85,7 +85,7 @@ def _counted(leads: list[int]) -> bool:
 
 def power_unit(name: str, values: pl.Series) -> tuple[PowerUnit, str]:
     """A unit, and what suggests it."""
-    text, top = plain(name), _most(values)
+    text, top = plain(name), largest(values)
     named: tuple[tuple[str, PowerUnit], ...] = (
         (r"(^|_)kw(_|$)", "kW"),
         (r"(^|_)mw(_|$)", "MW"),
@@ -107,7 +107,7 @@ def power_unit(name: str, values: pl.Series) -> tuple[PowerUnit, str]:
 def weather_unit(name: str, quantity: str, values: pl.Series) -> tuple[str, str]:
     """A unit, and what suggests it."""
     text = plain(name.replace(LEAD, ""))
-    top, median = _most(values.abs()), float(values.median() or 0.0)  # type: ignore[arg-type]
+    top = max(largest(values), -_least(values))
     seen = f"values reach {top:g}"
     if quantity in ("wind_speed", "wind_u", "wind_v"):
         for pattern, unit in (
@@ -121,10 +121,22 @@ def weather_unit(name: str, quantity: str, values: pl.Series) -> tuple[str, str]
     if quantity == "wind_direction":
         return ("radians" if top <= 6.3 else "degrees"), seen
     if quantity == "temperature":
-        return ("K" if median > 180 else "C" if top <= 55 else "F"), seen
-    return ("Pa" if median > 40_000 else "hPa"), seen
+        return ("K" if _mostly_above(values, 180) else "C" if top <= 55 else "F"), seen
+    return ("Pa" if _mostly_above(values, 40_000) else "hPa"), seen
 
 
-def _most(values: pl.Series) -> float:
+def _mostly_above(values: pl.Series, limit: float) -> bool:
+    """Whether the median is above the limit; the extremes tell of nearly every column."""
+    if _least(values) > limit or largest(values) <= limit:
+        return _least(values) > limit
+    return float(values.median() or 0.0) > limit  # type: ignore[arg-type]
+
+
+def largest(values: pl.Series) -> float:
     top = values.max()
     return float(top) if isinstance(top, int | float) else 0.0
+
+
+def _least(values: pl.Series) -> float:
+    low = values.min()
+    return float(low) if isinstance(low, int | float) else 0.0

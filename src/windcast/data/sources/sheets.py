@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from windcast.data.sources import names, reading, stamps, values
+from windcast.data.sources import names, numeric, reading, stamps, values
 from windcast.data.sources.mapping import Decimal
 from windcast.data.sources.reading import Table
 from windcast.errors import DataContractError, SourceError
@@ -15,37 +15,44 @@ from windcast.errors import DataContractError, SourceError
 
 @dataclass(frozen=True)
 class Sheet:
-    """A table sorted into columns of times and columns of numbers."""
+    """A table sorted into columns of times and columns of numbers; refused: why a column is neither."""
 
     table: Table
     file: str
     times: dict[str, tuple[stamps.Writing, ...]]
     numbers: dict[str, pl.Series]
     decimal: Decimal | None
+    refused: dict[str, DataContractError]
 
     @classmethod
     def read(cls, path: Path, folder: Path, max_mb: float, said: list[str]) -> "Sheet":
-        table = reading.read(path, max_mb=max_mb, repairs=said)
+        table = reading.read(path, max_mb=max_mb, repairs=said, texts=())
+        return cls.of(table, os.path.relpath(path, folder), said)
+
+    @classmethod
+    def of(cls, table: Table, file: str, said: list[str]) -> "Sheet":
+        """The table sorted; `file` is how sentences and mappings call it. Raises SourceError if none is a time."""
         decimal = _decimal(table, said)
         if table.separator is not None:
-            said.append(f"{path.name}: columns are separated by {table.separator!r}, as row 1 shows.")
+            said.append(f"{table.path.name}: columns are separated by {table.separator!r}, as row 1 shows.")
         times = {c: ways for c in table.frame.columns if (ways := _writing(table, c)) is not None}
         if not times:
             raise SourceError(
-                f"{path}: no column reads as time. The columns are {', '.join(table.frame.columns)}. Write "
+                f"{table.path}: no column reads as time. The columns are {', '.join(table.frame.columns)}. Write "
                 "times like "
                 "2020-01-31 13:00."
             )
-        numbers = {}
+        found, refused = {}, {}
         for column in table.frame.columns:
             if column not in times:
                 try:
-                    found = values.numbers(table, column, decimal=decimal or ".")
-                except DataContractError:
+                    series = values.numbers(table, column, decimal=decimal or ".")
+                except DataContractError as error:
+                    refused[column] = error
                     continue
-                if found.null_count() < len(found):
-                    numbers[column] = values.without_sentinels(table, column, found, [])
-        return cls(table, os.path.relpath(path, folder), times, numbers, decimal)
+                if series.null_count() < len(series):
+                    found[column] = values.without_sentinels(table, column, series, [])
+        return cls(table, file, times, found, decimal, refused)
 
     def measured_time(self) -> str:
         return max(self.times, key=lambda c: ("utc" in c.lower(), not names.is_issue_time(c)))
@@ -72,18 +79,18 @@ def _writing(table: Table, column: str) -> tuple[stamps.Writing, ...] | None:
         return ()
     if raw.dtype != pl.String or raw.null_count():
         return None
-    if not stamps.writing_of(raw.head(100)):
-        return None
     digits_only = bool(raw.head(100).str.contains(r"^\d+$").all())
-    if digits_only and not any(w in column.lower() for w in ("time", "date", "stamp", "unix", "zeit")):
+    if digits_only and not any(word in column.lower() for word in numeric.TIME_WORDS):
         return None
-    return stamps.writing_of(raw) or None
+    return stamps.ways_of(table, column) or None
 
 
 def _decimal(table: Table, said: list[str]) -> Decimal | None:
     if table.separator in (None, ","):
         return None
     for column in table.frame.columns:
+        if table.frame[column].dtype != pl.String:
+            continue
         hit = table.frame[column].str.contains(r"^\s*[+-]?\d+,\d+\s*$").fill_null(False)
         if hit.any():
             text = table.frame[column].filter(hit)[0].strip()

@@ -2,18 +2,19 @@
 
 from collections.abc import Collection
 from difflib import get_close_matches
+from math import isfinite
 
 import polars as pl
 
 from windcast.data.contracts import WEATHER_RANGES
+from windcast.data.sources.numeric import MISSING
 from windcast.data.sources.reading import Table, counted
 from windcast.errors import DataContractError
 
-# texts that mean "no value", compared in lower case
-MISSING = ("", "na", "n/a", "#n/a", "nan", "nat", "null", "none", "nil", "-", "--", "?", "missing")
-
 # numbers that loggers and archives write for "no value"; none of them is weather or power
 SENTINELS = (-999.0, -999.9, -999.99, -9999.0, -9999.9, -99999.0, -999999.0, 9.969209968386869e36, 1e20)
+_HIGHEST_BELOW = max(s for s in SENTINELS if s < 0)
+_LOWEST_ABOVE = min(s for s in SENTINELS if s > 0)
 
 # what a value in MW is divided by
 POWER_DIVISORS = {"MW": 1.0, "kW": 1e3, "W": 1e6}
@@ -51,9 +52,16 @@ def numbers(table: Table, column: str, *, decimal: str = ".", missing: Collectio
     Raises DataContractError naming count, first text, row and remedy where a text is no finite number.
     """
     raw = table.frame[column]
+    if raw.dtype.is_nested() or raw.dtype in (pl.Binary, pl.Object):
+        raise DataContractError(f"{table.path}: column '{column}' holds {raw.dtype}, not numbers. Write plain numbers.")
     if raw.dtype.is_numeric() or raw.dtype == pl.Boolean or raw.dtype == pl.Null:
-        found = raw.cast(pl.Float64).fill_nan(None)
+        found = raw.cast(pl.Float64)
+        if isfinite(found.sum() or 0.0):  # neither NaN nor infinite
+            return found
+        found = found.fill_nan(None)
         texts = found.cast(pl.String)
+    elif raw.dtype == pl.String and decimal == "." and (plain := _plainly(raw, missing)) is not None:
+        return plain.alias(column)
     else:
         texts = raw.cast(pl.String).str.strip_chars()
         marked = texts.str.to_lowercase().is_in([*MISSING, *(m.lower() for m in missing)])
@@ -69,6 +77,25 @@ def numbers(table: Table, column: str, *, decimal: str = ".", missing: Collectio
             f"{_remedy(texts[at], decimal)}"
         )
     return found.alias(column)
+
+
+def _plainly(raw: pl.Series, missing: Collection[str]) -> pl.Series | None:
+    """The numbers where every text is one, or stands for no value; None where one needs a closer look."""
+    if any(_is_float(marker) for marker in missing):
+        return None
+    found = raw.cast(pl.Float64, strict=False).fill_nan(None)
+    rest = raw.filter(found.is_null() & raw.is_not_null()).unique().str.strip_chars().str.to_lowercase()
+    if not rest.is_in([*MISSING, *(m.lower() for m in missing)]).all() or not found.is_finite().all():
+        return None
+    return found
+
+
+def _is_float(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _plain(texts: pl.Series, decimal: str) -> pl.Series:
@@ -91,6 +118,8 @@ def _remedy(text: str, decimal: str) -> str:
 
 def without_sentinels(table: Table, column: str, values: pl.Series, repairs: list[str]) -> pl.Series:
     """The values with every sentinel such as −999 made missing and reported."""
+    if not _beyond_weather(values):
+        return values
     hit = values.is_in(SENTINELS).fill_null(False)
     if not hit.any():
         return values
@@ -101,6 +130,12 @@ def without_sentinels(table: Table, column: str, values: pl.Series, repairs: lis
         f"(first in row {table.rows[at]}) taken as missing."
     )
     return values.set(hit, None)
+
+
+def _beyond_weather(values: pl.Series) -> bool:
+    """Whether a value lies where the sentinels do."""
+    low, high = values.min(), values.max()
+    return isinstance(low, float) and isinstance(high, float) and (low <= _HIGHEST_BELOW or high >= _LOWEST_ABOVE)
 
 
 def megawatts(values: pl.Series, unit: str, capacity_mw: float) -> pl.Series:
@@ -118,8 +153,13 @@ def weather_si(table: Table, column: str, values: pl.Series, variable: str, unit
     quantity = quantity_of(variable)
     if quantity is None or unit is None:
         return values
-    converted = _convert(values, quantity, unit)
     si, low, high = WEATHER_RANGES[quantity]
+    least, most = values.min(), values.max()
+    if isinstance(least, float) and isinstance(most, float) and not (quantity == "wind_direction" and least < 0):
+        factor, offset = WEATHER_UNITS[quantity][unit]
+        if low <= least * factor + offset and most * factor + offset <= high:
+            return values if (factor, offset) == (1.0, 0.0) else values * factor + offset
+    converted = _convert(values, quantity, unit)
     bad = ~converted.is_between(low, high).fill_null(True)
     if bad.any():
         at, count = int(bad.arg_max() or 0), int(bad.sum())

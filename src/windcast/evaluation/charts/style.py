@@ -4,15 +4,19 @@ Lines differ in colour (Okabe & Ito's, safe for the colour-blind), dash and mark
 the same in black and white.
 """
 
+import io
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
+Place = Literal["outside lower left", "lower left"]
 
 INK = "#1b1f24"
 MUTED = "#57606a"
@@ -30,10 +34,36 @@ SMALL = 9
 COLUMN = (5.0, 3.3)  # inches: half a desktop page, the width of a phone
 TALL = (5.0, 4.8)
 WIDE = (9.0, 4.6)
+LIGHTLY = 2  # of zlib's 9 levels: a third of the time of its default, for a tenth more bytes
 
 
 def blank(size: tuple[float, float]) -> Figure:
     return Figure(figsize=size, layout="constrained", facecolor="white")
+
+
+def png(figure: Figure, *, dpi: float = 100) -> bytes:
+    """The figure as PNG, drawn once and packed lightly: half of the time of `savefig`. Safe in any thread, as long as
+    no two draw the same figure.
+    """
+    # one of matplotlib's own requirements, but slow to import
+    from PIL import Image
+
+    figure.set_dpi(dpi)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()  # type: ignore[no-untyped-call]
+    buffer = io.BytesIO()
+    pixels = np.asarray(canvas.buffer_rgba())  # type: ignore[no-untyped-call]
+    picture = Image.fromarray(pixels[..., :3])
+    picture.save(buffer, format="png", compress_level=LIGHTLY, dpi=(dpi, dpi))
+    return buffer.getvalue()
+
+
+def svg(figure: Figure) -> bytes:
+    """The figure as SVG, drawn once."""
+    buffer = io.BytesIO()
+    figure.set_dpi(72)
+    FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None})  # type: ignore[no-untyped-call]
+    return buffer.getvalue()
 
 
 def dress(axes: Axes, *, xlabel: str = "", ylabel: str = "", title: str = "") -> None:
@@ -50,12 +80,14 @@ def dress(axes: Axes, *, xlabel: str = "", ylabel: str = "", title: str = "") ->
         axes.set_title(title, fontsize=TEXT, color=INK, fontfamily=FONT, loc="left")
 
 
-def legend(figure: Figure, handles: Sequence[Any], labels: Sequence[str], *, columns: int) -> None:
+def legend(
+    figure: Figure, handles: Sequence[Any], labels: Sequence[str], *, columns: int, loc: Place = "outside lower left"
+) -> None:
     """Below the axes, where it hides no data."""
     figure.legend(
         list(handles),
         [plain(label) for label in labels],
-        loc="outside lower left",
+        loc=loc,
         ncols=columns,
         frameon=False,
         prop={"family": FONT, "size": SMALL},

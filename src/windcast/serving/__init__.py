@@ -1,0 +1,1 @@
+"""Forecasts over HTTP: the service, its store and its page."""

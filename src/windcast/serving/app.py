@@ -1,0 +1,212 @@
+"""The service: everything put together, started and stopped."""
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from datetime import datetime, timedelta
+from importlib.metadata import version
+from types import FrameType
+from typing import Any
+
+import fastapi
+import uvicorn
+
+from windcast.errors import WindcastError
+from windcast.serving import examples, problems, scoring
+from windcast.serving.edge import Edge
+from windcast.serving.guards import Allowance
+from windcast.serving.issuing import Issuer
+from windcast.serving.keys import Keys
+from windcast.serving.logs import set_up
+from windcast.serving.metrics import FarmState, Metrics
+from windcast.serving.operating import Operator
+from windcast.serving.routes import asking, farms, outside, predict
+from windcast.serving.schemas import FarmSettings, Problem
+from windcast.serving.settings import ServiceSettings
+from windcast.serving.shelf import Shelf
+from windcast.serving.state import Service, utc_now
+from windcast.serving.store import Store, UnknownFarm
+from windcast.serving.wire import Wire
+
+log = logging.getLogger("windcast.service")
+SCORED_DAYS = 30
+SCORES_KEPT = 60.0  # seconds
+
+DESCRIPTION = """
+Calibrated probabilistic wind power forecasts. Power is in MW, mean over an interval; times are UTC.
+`POST /predict` with a CSV answers with a picture; everything else is below `/v1`.
+"""
+
+
+def open_service(settings: ServiceSettings, *, now: Callable[[], datetime] = utc_now) -> Service:
+    """Bundles, store and what works on them. Raises BundleError or StoreError where one cannot be opened."""
+    shelf = Shelf(settings.bundles)
+    store = Store.open(settings.store)
+    operator = Operator(store, shelf)
+    operator.register()
+    metrics = Metrics()
+    for served in shelf.served.values():
+        about = {"checksum": served.checksum, "model": served.model, "farm": served.farm}
+        metrics.bundle.labels(served.name).info(about)
+    service = Service(settings, shelf, store, operator, metrics, Issuer(operator, metrics, now), now)
+    metrics.watch(_States(service), now)
+    return service
+
+
+def create_app(service: Service) -> fastapi.FastAPI:
+    """The ASGI application of an opened service."""
+
+    @asynccontextmanager
+    async def lifespan(_: fastapi.FastAPI) -> AsyncIterator[None]:
+        await service.issuer.start()
+        log.info("ready", extra={"bundles": sorted(service.shelf.served), "version": version("windcast")})
+        yield
+        service.closing.set()
+        await service.issuer.stop()
+        service.files.shutdown()
+        service.shelf.worker.shutdown()
+        await asyncio.to_thread(service.store.close)
+        log.info("stopped")
+
+    app = fastapi.FastAPI(
+        title="windcast",
+        description=DESCRIPTION,
+        version=version("windcast"),
+        docs_url=None,
+        redoc_url=None,
+        root_path=service.settings.root_path,
+        lifespan=lifespan,
+        separate_input_output_schemas=False,
+    )
+    app.state.service = service
+    app.state.keys = None if service.settings.keys is None else Keys(service.settings.keys)
+    app.state.allowance = Allowance(service.settings.rate, service.settings.burst)
+    parts = (predict, asking, farms, outside)
+    problems.install(app, [route for part in parts for route in part.router.routes])
+    for part in parts:
+        app.include_router(part.router)
+    outside.mount(app)
+    app.add_middleware(Edge, metrics=service.metrics)
+    _describe(app, service)
+    return app
+
+
+def serve(
+    service: Service,
+    *,
+    on_ready: Callable[[str], None] = lambda _: None,
+    on_start: Callable[[uvicorn.Server], None] = lambda _: None,
+) -> None:
+    """Serves until it is told to stop; requests under way are finished first.
+
+    on_start: called with the server, whose `should_exit` stops it. on_ready: called with the address.
+    """
+    settings = service.settings
+    set_up(settings.log_level)
+    config = uvicorn.Config(
+        create_app(service),
+        host=settings.host,
+        port=settings.port,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=30,
+        limit_concurrency=1000,
+        http=Wire,
+    )
+    server = _Server(config, on_ready, service.closing.set)
+    on_start(server)
+    server.run()
+
+
+class _Server(uvicorn.Server):
+    """Says where it listens once it does, and when it is told to stop. Being told to is no failure: it exits with 0."""
+
+    def __init__(self, config: uvicorn.Config, on_ready: Callable[[str], None], on_stop: Callable[[], None]) -> None:
+        super().__init__(config)
+        self.on_ready, self.on_stop = on_ready, on_stop
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self.on_stop()
+        super().handle_exit(sig, frame)
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        with super().capture_signals():
+            yield
+            self._captured_signals.clear()  # which would be raised again
+
+    async def startup(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
+        await super().startup(sockets)  # type: ignore[arg-type]
+        if self.started and self.servers:
+            port = self.servers[0].sockets[0].getsockname()[1]
+            host = f"[{self.config.host}]" if ":" in self.config.host else self.config.host
+            self.on_ready(f"http://{host}:{port}{self.config.root_path}/")
+
+
+class _States:
+    """The farms as metrics show them; scores are kept for a minute, the rest is found anew."""
+
+    def __init__(self, service: Service) -> None:
+        self.service = service
+        self.scores: dict[str, tuple[float, dict[str, float]]] = {}
+        self.lock = threading.Lock()
+
+    def __call__(self) -> list[FarmState]:
+        store = self.service.store
+        found = []
+        for record in store.farms(limit=100_000):
+            power, weather = store.newest(record.name)
+            newest = store.forecasts(record.name, limit=1)
+            issued = newest[0].issue_time if newest else None
+            scores = {} if issued is None else self._scores(record.name, issued)
+            found.append(FarmState(record.name, power, weather, issued, scores))
+        return found
+
+    def _scores(self, farm: str, issued: datetime) -> dict[str, float]:
+        with self.lock:
+            at, scores = self.scores.get(farm, (-SCORES_KEPT, {}))
+            if time.monotonic() - at < SCORES_KEPT:
+                return scores
+            try:
+                since = issued - timedelta(days=SCORED_DAYS)
+                scores = scoring.overall(scoring.scored(self.service.operator, farm, since, issued))
+            except (WindcastError, UnknownFarm):
+                scores = {}
+            self.scores[farm] = time.monotonic(), scores
+            return scores
+
+
+def _describe(app: fastapi.FastAPI, service: Service) -> None:
+    """The description of this service: its problem documents in place of FastAPI's own, examples that it answers, and
+    keys only where it wants them.
+    """
+    original = app.openapi
+
+    def described() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            schema = original()
+            parts = schema["components"]["schemas"]
+            for kind in (Problem, FarmSettings):
+                parts[kind.__name__] = kind.model_json_schema()
+            for name in ("HTTPValidationError", "ValidationError"):
+                parts.pop(name, None)
+            examples.put(schema, next(iter(service.shelf.served.values())), service.now())
+            if service.settings.keys is None:
+                _without_keys(schema)
+            app.openapi_schema = schema
+        return app.openapi_schema
+
+    app.openapi = described  # type: ignore[method-assign]
+
+
+def _without_keys(schema: dict[str, Any]) -> None:
+    schema["components"].pop("securitySchemes", None)
+    for operations in schema["paths"].values():
+        for operation in operations.values():
+            operation.pop("security", None)
+            for status in ("401", "403"):
+                operation["responses"].pop(status, None)

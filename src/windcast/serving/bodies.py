@@ -1,0 +1,237 @@
+"""Tables in a request's body: JSON (an object of columns), CSV or Parquet, as Polars frames with typed columns."""
+
+import csv
+import io
+import itertools
+import math
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+import numpy as np
+import orjson
+import polars as pl
+from fastapi.exceptions import RequestValidationError
+from numpy.typing import NDArray
+from pydantic import BaseModel, ValidationError
+
+from windcast.data.farm import Times
+from windcast.errors import unknown_name
+from windcast.serving.problems import BadRequest, TooLarge, Unprocessable, Unsupported
+
+JSON, CSV, PARQUET = "application/json", "text/csv", "application/vnd.apache.parquet"
+MOST_COLUMNS = 300
+MOST_CELLS = 20_000_000  # of a table once it is unpacked
+LONGEST_HEADER = 64_000  # bytes of a CSV's first row
+FIRST, LAST = np.datetime64("1970-01-01", "us"), np.datetime64("2200-01-01", "us")
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def media_type(header: str | None, known: Sequence[str] = (JSON, CSV, PARQUET)) -> str:
+    """The media type of a Content-Type header. Raises Unsupported for one that is not known."""
+    named = (header or JSON).partition(";")[0].strip().lower()
+    named = {"application/parquet": PARQUET, "application/x-parquet": PARQUET, "application/csv": CSV}.get(named, named)
+    if named not in known:
+        raise Unsupported(f"Content-Type '{named[:80]}' is not read here. Send {', '.join(known)}.")
+    return named
+
+
+def json_object(body: bytes) -> dict[str, Any]:
+    """Raises BadRequest if the body is not a JSON object."""
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise BadRequest(f"the body is not JSON: {error}.") from None
+    if not isinstance(document, dict):
+        raise BadRequest("the body must be a JSON object.")
+    return document
+
+
+def model(body: bytes, kind: type[Model]) -> Model:
+    """What a JSON body says. Raises RequestValidationError naming the first thing that is wrong."""
+    try:
+        return kind.model_validate_json(body)
+    except ValidationError as error:
+        raise RequestValidationError(error.errors(include_url=False, include_context=False)) from None
+
+
+def table(body: bytes, kind: str) -> pl.DataFrame:
+    """The columns of a body of that media type. Raises BadRequest or Unprocessable where it cannot be read."""
+    if kind == JSON:
+        return columns(json_object(body), "the body")
+    try:
+        frame = _csv(body) if kind == CSV else _parquet(body)
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, ValueError) as error:
+        reason = str(error).splitlines()[0][:200] if str(error) else "empty"
+        raise BadRequest(f"the body cannot be read as {kind}: {reason}.") from None
+    return frame.rename({name: name.strip() for name in frame.columns if name.strip() not in frame.columns})
+
+
+def _csv(body: bytes) -> pl.DataFrame:
+    """The header is counted first: a million columns take gigabytes to read."""
+    head = io.StringIO(body[:LONGEST_HEADER].decode(errors="replace"), newline="")
+    try:
+        _check_width(len(next(csv.reader(itertools.islice(head, MOST_COLUMNS)), [])))
+    except csv.Error:
+        raise BadRequest(f"the header of the CSV is not one, or longer than {LONGEST_HEADER:,} bytes.") from None
+    return pl.read_csv(body, infer_schema=False)
+
+
+def _parquet(body: bytes) -> pl.DataFrame:
+    """What it unpacks to is counted first: a column of equal values is a thousand times smaller than in memory."""
+    scan = pl.scan_parquet(io.BytesIO(body))
+    width = len(scan.collect_schema())
+    _check_width(width)
+    cells = scan.select(pl.len()).collect().item() * width
+    if cells > MOST_CELLS:
+        raise TooLarge(f"the table has {cells:,} values; at most {MOST_CELLS:,} are read. Send it in parts.")
+    return scan.collect()
+
+
+def _check_width(width: int) -> None:
+    if width > MOST_COLUMNS:
+        raise Unprocessable(f"the table has {width:,} columns or more; at most {MOST_COLUMNS} are read.")
+
+
+def columns(document: Any, where: str) -> pl.DataFrame:
+    """A frame from {"column": [values] or one value for all rows}. Raises Unprocessable naming the column."""
+    if not isinstance(document, dict) or not document:
+        raise Unprocessable(f'{where} must be an object of columns, such as {{"time": […], "power_mw": […]}}.')
+    if len(document) > MOST_COLUMNS:
+        raise Unprocessable(f"{where} has {len(document):,} columns; at most {MOST_COLUMNS} are read.")
+    lengths = {name: len(values) for name, values in document.items() if isinstance(values, list)}
+    if len(set(lengths.values())) != 1:
+        said = ", ".join(f"{name[:40]} {count}" for name, count in list(lengths.items())[:6]) or "no column is a list"
+        raise Unprocessable(f"{where}: columns must be lists of one length; found {said}.")
+    series = []
+    for name, values in document.items():
+        listed = values if isinstance(values, list) else [values]
+        whole_and_not = set(map(type, listed)) - {type(None)} == {int, float}
+        try:
+            one = pl.Series(name, listed, pl.Float64 if whole_and_not else None, strict=not whole_and_not)
+        except (TypeError, ValueError, OverflowError, pl.exceptions.PolarsError):
+            raise Unprocessable(
+                f"{where}: column '{name[:60]}' mixes kinds of values. Send numbers or texts."
+            ) from None
+        if one.dtype.is_nested() or one.dtype == pl.Object:
+            raise Unprocessable(f"{where}: column '{name[:60]}' must hold plain values.")
+        series.append(one if isinstance(values, list) else one.new_from_index(0, next(iter(lengths.values()))))
+    return pl.DataFrame(series)
+
+
+def times(frame: pl.DataFrame, name: str) -> Times:
+    """[N] UTC, NaT where null. Raises Unprocessable naming the row."""
+    column = needed(frame, name)
+    if isinstance(column.dtype, pl.Datetime):
+        zoned = column if column.dtype.time_zone else column.dt.replace_time_zone("UTC")
+        moments = zoned.dt.convert_time_zone("UTC").dt.replace_time_zone(None).dt.cast_time_unit("us").to_numpy()
+    elif column.dtype == pl.String:
+        moments = parsed_times(column.to_list(), name)
+    elif column.null_count() == len(column):
+        moments = np.full(len(column), "NaT", "datetime64[us]")
+    else:
+        raise Unprocessable(f"column '{name}' holds {column.dtype}, not times. Write 2015-07-01T06:00:00Z.")
+    odd = (moments < FIRST) | (moments > LAST)
+    if odd.any():
+        row = int(odd.argmax())
+        raise Unprocessable(f"column '{name}', row {row + 1}: {moments[row]} is not between 1970 and 2200.")
+    return moments
+
+
+def parsed_times(texts: Sequence[str | None], name: str) -> Times:
+    """Times [N] from ISO 8601 texts; without an offset they are UTC."""
+    usual = _usual_times(texts)
+    if usual is not None:
+        return usual
+    moments = np.full(len(texts), "NaT", "datetime64[us]")
+    for row, text in enumerate(texts):
+        if text:
+            moments[row] = _moment(text, f"column '{name}', row {row + 1}")
+    return moments
+
+
+def _usual_times(texts: Sequence[str | None]) -> Times | None:
+    """Times all written as 2015-07-01T06:00:00Z, at once; None where one is not."""
+    table = np.array(texts)
+    if table.dtype != np.dtype("U20"):
+        return None
+    letters = table.view("U1").reshape(len(table), 20)
+    if not ((letters[:, 19] == "Z") & (letters[:, 10] == "T")).all():
+        return None
+    try:
+        return np.ascontiguousarray(letters[:, :19]).view("U19").ravel().astype("datetime64[us]")
+    except ValueError:
+        return None
+
+
+def moment(text: str, where: str) -> datetime:
+    """One time, UTC."""
+    time = _moment(text, where)
+    if not FIRST <= time <= LAST:
+        raise Unprocessable(f"{where}: {time} is not between 1970 and 2200.")
+    found: datetime = time.astype(datetime).replace(tzinfo=UTC)
+    return found
+
+
+def _moment(text: str, where: str) -> np.datetime64:
+    try:
+        time = datetime.fromisoformat(text.strip()) if len(text) > 9 else None
+        if time is not None:
+            time = time.astimezone(UTC) if time.tzinfo else time
+            return np.datetime64(time.replace(tzinfo=None), "us")
+    except (ValueError, OverflowError):
+        pass
+    raise Unprocessable(f"{where}: '{text[:40]}' is not a time. Write 2015-07-01T06:00:00Z (UTC).")
+
+
+def numbers(frame: pl.DataFrame, name: str) -> NDArray[np.float64]:
+    """[N], NaN where null or empty. Raises Unprocessable naming the row of what is no finite number."""
+    column = needed(frame, name)
+    if column.dtype == pl.String:
+        stripped = column.str.strip_chars()
+        found = stripped.cast(pl.Float64, strict=False)
+        wrong = found.is_null() & stripped.is_not_null() & (stripped != "")
+    elif column.dtype.is_numeric() or column.dtype == pl.Null:
+        found, wrong = column.cast(pl.Float64), pl.Series([False])
+    else:
+        raise Unprocessable(f"column '{name}' holds {column.dtype}, not numbers.")
+    if wrong.any():
+        row = int(wrong.arg_max() or 0)
+        said = str(column[row])[:40]
+        raise Unprocessable(f"column '{name}', row {row + 1}: '{said}' is not a number. Correct it or leave it empty.")
+    values: NDArray[np.float64] = found.to_numpy().astype(np.float64)
+    infinite = np.isinf(values)
+    if infinite.any():
+        raise Unprocessable(f"column '{name}', row {int(infinite.argmax()) + 1}: infinite. Leave it empty if unknown.")
+    return values
+
+
+def needed(frame: pl.DataFrame, name: str) -> pl.Series:
+    """Raises Unprocessable, with the nearest name, if the column is absent."""
+    if name not in frame.columns:
+        found = ", ".join(column[:40] for column in frame.columns[:20])
+        raise Unprocessable(f"column '{name}' is missing. Found: {found}.")
+    return frame[name]
+
+
+def checked(frame: pl.DataFrame, known: Sequence[str], where: str) -> pl.DataFrame:
+    """Raises Unprocessable for a column that nobody would read."""
+    for name in frame.columns:
+        if name not in known:
+            raise Unprocessable(f"{where}: {unknown_name('column', name[:60], known)}")
+    if frame.is_empty():
+        raise Unprocessable(f"{where} has no rows.")
+    return frame
+
+
+def levels(text: str | None, known: Sequence[float]) -> tuple[float, ...] | None:
+    """Quantile levels from `0.05,0.5,0.95`; None for none given. Raises Unprocessable outside of what is forecast."""
+    if text is None:
+        return None
+    try:
+        found = tuple(sorted({float(part) for part in text.split(",")}))
+    except ValueError:
+        raise Unprocessable(f"levels '{text[:60]}': write numbers such as 0.05,0.5,0.95.") from None
+    if not all(math.isfinite(x) and known[0] - 1e-9 <= x <= known[-1] + 1e-9 for x in found):
+        raise Unprocessable(f"levels '{text[:60]}': the model forecasts levels {known[0]:g} to {known[-1]:g}.")
+    return found

@@ -1,0 +1,74 @@
+"""The service as the command line starts it: which bundles, which store, which clock."""
+
+import os
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from windcast.configs import farm_of
+from windcast.errors import BundleError, ConfigError
+
+if TYPE_CHECKING:
+    from windcast.serving.settings import ServiceSettings
+    from windcast.serving.state import Service
+
+DEMO = Path("demo") / "bundle"
+DEMO_DAYS = 14.0
+EXTRA = ("fastapi", "uvicorn", "sqlalchemy", "prometheus_client", "orjson")
+
+Progress = Callable[[str, int, int], None]
+
+
+def settings_of(bundles: Sequence[Path], *, store: str | None, **options: Any) -> "ServiceSettings":
+    """Raises ConfigError without the extra, and BundleError where no bundle is given and the demo has made none."""
+    missing = [name for name in EXTRA if find_spec(name) is None]
+    if missing:
+        raise ConfigError(f"the service needs {', '.join(missing)}. Install it with `pip install 'windcast[serve]'`.")
+    from windcast.serving.settings import ServiceSettings
+
+    if not bundles and not DEMO.is_dir():
+        raise BundleError(f"{DEMO}: is not there. Run `windcast demo` first, or name a bundle: windcast serve BUNDLE.")
+    chosen = store or os.environ.get("WINDCAST_STORE") or ("windcast.db" if bundles else str(DEMO.with_name("live.db")))
+    return ServiceSettings(bundles=tuple(bundles) or (DEMO,), store=chosen, **options)
+
+
+def opened(settings: "ServiceSettings", *, demo: bool, history: float, on_progress: Progress) -> "Service":
+    """The service, its store filled from the bundles' own data for `history` days if that is asked for.
+
+    The demo's clock stands at the end of its data and runs on from there.
+    """
+    from windcast.serving.app import open_service
+    from windcast.serving.history import fill, last_issue
+
+    days, clock = history or (DEMO_DAYS if demo else 0), Clock()
+    service = open_service(settings, now=clock)
+    for served in service.shelf.served.values() if days else ():
+        data = farm_of(served.bundle.manifest["config"].get("data", {}))
+        if demo:
+            clock.set(last_issue(data, served.bundle.forecaster.task.horizon))
+        for record in service.store.farms(limit=100_000):
+            if record.bundle == served.name:
+                fill(service, record.name, data, days=days, on_progress=lambda done, of: on_progress("issuing", done, of))
+    return service
+
+
+def run(service: "Service", *, on_ready: Callable[[str], None]) -> None:
+    """Serves until told to stop."""
+    from windcast.serving.app import serve
+
+    serve(service, on_ready=on_ready)
+
+
+class Clock:
+    """The time, or another time that runs on from when it was set."""
+
+    def __init__(self) -> None:
+        self.ahead = timedelta(0)
+
+    def set(self, time: datetime) -> None:
+        self.ahead = time - datetime.now(UTC)
+
+    def __call__(self) -> datetime:
+        return datetime.now(UTC) + self.ahead
