@@ -71,12 +71,14 @@ def demo(
     _leaderboard(run.backtest)
     bundle = jobs.keep(run, out / "bundle")
     forecast, issue = production.forecast(bundle, farm)
+    served = "windcast serve" if out == Path("demo") else _plain(f"windcast serve {shlex.quote(str(out / 'bundle'))}")
     _write(forecast.to_frame(_shown(forecast), interval=farm.interval), out / "forecast.csv")
     _plot(forecast, farm, out / "forecast.png")
     _say(f"""
 [bold]Look at[/bold]
   {_plain(str(run.folder / "report.html"))}   how good it is, where and when it fails
   {_plain(str(out / "forecast.png"))}   the forecast issued {issue:%Y-%m-%d %H:%M} UTC
+  {served}   the same as a service, with a page
 [bold]The same with your own farm[/bold]
   windcast data init power.csv --weather weather.csv   # writes farm.yaml: read it, correct what it guessed
   windcast data check data=files
@@ -218,7 +220,9 @@ def forecast(
 def serve(
     bundles: Annotated[list[Path] | None, typer.Argument(help="Bundles, or folders of them.")] = None,
     store: Annotated[str | None, typer.Option(help="PostgreSQL URL or SQLite file; else $WINDCAST_STORE.")] = None,
-    host: Annotated[str, typer.Option(help="Address to listen on; any but this machine's own needs --keys.")] = "127.0.0.1",
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; any but this machine's own needs --keys.")
+    ] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="0 for any that is free.")] = 8000,
     keys: Annotated[Path | None, typer.Option(help="File of API keys, made with `windcast keys add`.")] = None,
     history: Annotated[float, typer.Option(help="Fill the store from the bundles' data, and issue these days.")] = 0,
@@ -241,8 +245,11 @@ def serve(
         root_path=root_path,
         log_level=log_level,
     )
-    with _progress("History") as on_progress:
-        service = serving.opened(chosen, demo=not bundles, history=history, on_progress=on_progress)
+    if bundles and not history:
+        service = serving.opened(chosen)
+    else:
+        with _progress("History") as on_progress:
+            service = serving.opened(chosen, demo=not bundles, history=history, on_progress=on_progress)
     serving.run(service, on_ready=lambda address: _say(f"windcast listens on [bold]{_plain(address)}[/bold]"))
 
 
@@ -250,7 +257,7 @@ def serve(
 def keys_add(
     name: Annotated[str, typer.Argument(help="Who will use it.")],
     file: Annotated[Path, typer.Option(help="File of keys; it holds hashes, not keys.")] = Path("keys.json"),
-    farm: Annotated[list[str] | None, typer.Option(help="A farm it is for; more than once for several. Default: all.")] = None,
+    farm: Annotated[list[str] | None, typer.Option(help="A farm it is for; may be repeated. Default: all.")] = None,
     write: Annotated[bool, typer.Option("--write", help="May also send values, issue and change farms.")] = False,
 ) -> None:
     """Makes an API key and shows it, this once."""

@@ -44,7 +44,9 @@ def measured(forecaster: Forecaster, windows: Windows) -> Ladder:
             total[rung] += np.where(counts, error, 0).sum(axis=0)
             count[rung] += counts.sum(axis=0)
     return {
-        rung.name.lower(): [round(float(t / c), 6) if c else None for t, c in zip(total[rung], count[rung], strict=True)]
+        rung.name.lower(): [
+            round(float(t / c), 6) if c else None for t, c in zip(total[rung], count[rung], strict=True)
+        ]
         for rung in Rung
     }
 

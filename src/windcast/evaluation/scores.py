@@ -11,7 +11,6 @@ from datetime import timedelta
 import numpy as np
 import polars as pl
 from numpy.typing import ArrayLike, NDArray
-from scoringrules import crps_quantile
 
 from windcast.data.task import ForecastTask
 from windcast.errors import TaskError
@@ -82,6 +81,8 @@ def crps(forecast: Forecast, observed: ArrayLike) -> Array:
     >>> crps(forecast, [[4]]).round(4).tolist()  # 2 × (0.25 × 2 + 0 + 0.25 × 2) / 3 MW of 10 MW
     [[0.0667]]
     """
+    from scoringrules import crps_quantile  # imports much of SciPy, which a service that starts can do without
+
     truth = matched(forecast, observed)
     scored = np.empty(truth.shape)
     for rows in chunks(forecast):

@@ -77,7 +77,6 @@ def create_app(service: Service) -> fastapi.FastAPI:
         version=version("windcast"),
         docs_url=None,
         redoc_url=None,
-        root_path=service.settings.root_path,
         lifespan=lifespan,
         separate_input_output_schemas=False,
     )
@@ -112,6 +111,7 @@ def serve(
         port=settings.port,
         log_config=None,
         access_log=False,
+        root_path=settings.root_path.rstrip("/"),
         server_header=False,
         timeout_graceful_shutdown=30,
         limit_concurrency=1000,
@@ -181,8 +181,9 @@ class _States:
 
 
 def _describe(app: fastapi.FastAPI, service: Service) -> None:
-    """The description of this service: its problem documents in place of FastAPI's own, examples that it answers, and
-    keys only where it wants them.
+    """The description of this service, with its problem documents in place of FastAPI's own.
+
+    Where it wants no keys, none are described, and there are examples that it answers: they name its farm and bundle.
     """
     original = app.openapi
 
@@ -194,9 +195,9 @@ def _describe(app: fastapi.FastAPI, service: Service) -> None:
                 parts[kind.__name__] = kind.model_json_schema()
             for name in ("HTTPValidationError", "ValidationError"):
                 parts.pop(name, None)
-            examples.put(schema, next(iter(service.shelf.served.values())), service.now())
             if service.settings.keys is None:
                 _without_keys(schema)
+                examples.put(schema, next(iter(service.shelf.served.values())), service.now())
             app.openapi_schema = schema
         return app.openapi_schema
 

@@ -14,6 +14,7 @@ from windcast.errors import WindcastError
 from windcast.models.forecast import Forecast
 from windcast.registry.production import fitting, floor
 from windcast.serving import bodies
+from windcast.serving.bodies import Columns
 from windcast.serving.documents import ON_TRAINING, REANALYSIS, Issued, inputs_of, shown, written
 from windcast.serving.problems import Unprocessable
 from windcast.serving.shelf import Served, Shelf
@@ -21,8 +22,7 @@ from windcast.serving.shelf import Served, Shelf
 MOST_ISSUE_TIMES = 1000  # in one question
 MOST_FARMS = 2000
 KEYS = ("bundle", "farm", "issue_times", "power", "weather")
-UTC_TIME = pl.Datetime("us", "UTC")
-NO_POWER = pl.DataFrame(schema={"time": UTC_TIME, "power_mw": pl.Float64})
+NO_POWER = pl.DataFrame(schema={"time": bodies.UTC_TIME, "power_mw": pl.Float64})
 POWER, WEATHER = ("time", "power_mw", "available_at"), ("valid_time", "available_at")
 
 
@@ -73,7 +73,9 @@ def from_table(frame: pl.DataFrame, shelf: Shelf, *, bundle: str | None, issue_t
     """
     served = shelf.only(bundle)
     variables = served.bundle.forecaster.variables
-    bodies.checked(frame, ("farm", "time", "power_mw", "available_at", *variables), "the table")
+    bodies.known_names(frame.columns, ("farm", "time", "power_mw", "available_at", *variables), "the table")
+    if "time" not in frame.columns:
+        raise bodies.absent("time", frame.columns)
     times = bodies.parsed_times(list(issue_times), "issue_time") if issue_times else None
     if "farm" not in frame.columns:
         parts = {(served.farm,): frame}
@@ -87,18 +89,17 @@ def from_table(frame: pl.DataFrame, shelf: Shelf, *, bundle: str | None, issue_t
     ]
 
 
-def _split(frame: pl.DataFrame, variables: tuple[str, ...]) -> tuple[pl.DataFrame | None, pl.DataFrame | None]:
+def _split(frame: pl.DataFrame, variables: tuple[str, ...]) -> tuple[Columns | None, Columns | None]:
     """The rows that hold power, and those that hold weather."""
-    bodies.needed(frame, "time")
     power = None
     if "power_mw" in frame.columns:
-        power = frame.filter(_given(frame, ["power_mw"])).select("time", "power_mw")
+        power = Columns.of(frame.filter(_given(frame, ["power_mw"])).select("time", "power_mw"))
     named = [name for name in variables if name in frame.columns]
     if not named:
         return power, None
     weather = frame.filter(_given(frame, named))
     kept = [name for name in ("available_at", *named) if name in frame.columns]
-    return power, weather.select(pl.col("time").alias("valid_time"), *kept)
+    return power, Columns.of(weather.select(pl.col("time").alias("valid_time"), *kept))
 
 
 def _given(frame: pl.DataFrame, names: Sequence[str]) -> pl.Expr:
@@ -108,7 +109,7 @@ def _given(frame: pl.DataFrame, names: Sequence[str]) -> pl.Expr:
 
 
 def question(
-    served: Served, name: str, power: pl.DataFrame | None, weather: pl.DataFrame | None, times: Times | None, where: str
+    served: Served, name: str, power: Columns | None, weather: Columns | None, times: Times | None, where: str
 ) -> Question:
     """One farm's windows. times: None means the last at which power is known. Raises Unprocessable naming `where`."""
     try:
@@ -119,13 +120,13 @@ def question(
 
 
 def _windows(
-    served: Served, name: str, power: pl.DataFrame | None, weather: pl.DataFrame | None, times: Times | None, where: str
+    served: Served, name: str, power: Columns | None, weather: Columns | None, times: Times | None, where: str
 ) -> Windows:
     farm = fitting(served.bundle, farm_of(served, name, power, weather, where))
     task = served.bundle.forecaster.task
     if times is None:
-        power = farm.power
-        known = (power if power["power_mw"].null_count() == 0 else power.drop_nulls("power_mw"))["time"]
+        table = farm.power
+        known = (table if table["power_mw"].null_count() == 0 else table.drop_nulls("power_mw"))["time"]
         if known.is_empty():
             raise Unprocessable(f"{where}: no power is known, so say for which issue_times to forecast.")
         times = np.array([floor(known[-1], task.resolution).replace(tzinfo=None)], "datetime64[us]")
@@ -134,48 +135,46 @@ def _windows(
     return build_windows(farm, task, times).without_target()
 
 
-def farm_of(
-    served: Served, name: str, power: pl.DataFrame | None, weather: pl.DataFrame | None, where: str
-) -> FarmData:
+def farm_of(served: Served, name: str, power: Columns | None, weather: Columns | None, where: str) -> FarmData:
     """FarmData under the contract of the bundle. Raises Unprocessable or DataContractError."""
     manifest, task = served.bundle.manifest, served.bundle.forecaster.task
     kind = manifest["contract"]["weather_kind"]
     shift = task.resolution if manifest.get("interval") == "start" else timedelta(0)
     tables: dict[str, Any] = {"power": NO_POWER}
-    if power is not None and not power.is_empty():
+    if power is not None and power.height:
         tables["power"] = power_table(bodies.checked(power, POWER, f"{where}.power"), shift)
-    if weather is not None and not weather.is_empty():
+    if weather is not None and weather.height:
         tables["weather"] = weather_table(weather, served, where)
         tables |= {"weather_kind": kind, "weather_resolution": served.weather_grid[0]}
     return FarmData(name=name, capacity_mw=task.capacity_mw, resolution=task.resolution, **tables)
 
 
-def power_table(frame: pl.DataFrame, shift: timedelta = timedelta(0)) -> pl.DataFrame:
+def power_table(given: Columns, shift: timedelta = timedelta(0)) -> pl.DataFrame:
     """time, power_mw and, where it is said, available_at. shift: added to time, to make it the interval's end."""
-    time = bodies.times(frame, "time") + np.timedelta64(shift, "us")
-    found = {"time": utc(time), "power_mw": pl.Series(bodies.numbers(frame, "power_mw"))}
-    if "available_at" in frame.columns:
-        known = bodies.times(frame, "available_at")
-        found["available_at"] = utc(np.where(np.isnat(known), time, known))
+    time = bodies.times(given, "time") + np.timedelta64(shift, "us")
+    found = {"time": bodies.utc(time), "power_mw": pl.Series(bodies.numbers(given, "power_mw"))}
+    if "available_at" in given.names:
+        known = bodies.times(given, "available_at")
+        found["available_at"] = bodies.utc(np.where(np.isnat(known), time, known))
     table = pl.DataFrame(found)
     return table if np.isfinite(found["power_mw"].to_numpy()).any() else table.clear()
 
 
-def weather_table(frame: pl.DataFrame, served: Served, where: str) -> pl.DataFrame:
+def weather_table(given: Columns, served: Served, where: str) -> pl.DataFrame:
     """valid_time, available_at, variables. Raises Unprocessable where nothing says when a forecast was known."""
     variables = served.bundle.forecaster.variables
     reanalysis = served.bundle.manifest["contract"]["weather_kind"] == "reanalysis"
-    bodies.checked(frame, (*WEATHER, *variables), f"{where}.weather")
-    valid = bodies.times(frame, "valid_time")
+    bodies.checked(given, (*WEATHER, *variables), f"{where}.weather")
+    valid = bodies.times(given, "valid_time")
     if reanalysis:
         known = np.full(len(valid), "NaT", "datetime64[us]")
-    elif "available_at" not in frame.columns:
+    elif "available_at" not in given.names:
         raise Unprocessable(f"{where}.weather: column 'available_at' is missing: when could the run first be used?")
     else:
-        known = bodies.times(frame, "available_at")
-    values = {name: pl.Series(bodies.numbers(frame, name)) for name in variables if name in frame.columns}
-    absent = {name: pl.lit(None, pl.Float64).alias(name) for name in variables if name not in frame.columns}
-    found = pl.DataFrame({"valid_time": utc(valid), "available_at": utc(known), **values})
+        known = bodies.times(given, "available_at")
+    values = {name: pl.Series(bodies.numbers(given, name)) for name in variables if name in given.names}
+    absent = {name: pl.lit(None, pl.Float64).alias(name) for name in variables if name not in given.names}
+    found = pl.DataFrame({"valid_time": bodies.utc(valid), "available_at": bodies.utc(known), **values})
     return found.with_columns(absent.values()).select(*WEATHER, *variables) if absent else found
 
 
@@ -193,14 +192,6 @@ def table(issued: Sequence[Issued], levels: dict[str, tuple[float, ...] | None],
 def harmless(text: str) -> str:
     """A text that a spreadsheet does not take for a formula."""
     return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r", "\n")) else text
-
-
-def utc(times: Times) -> pl.Series:
-    """NaT becomes null."""
-    moments = times.astype("datetime64[us]")
-    if np.isnat(moments).any():
-        return pl.Series(moments).dt.replace_time_zone("UTC")
-    return pl.Series(moments.view(np.int64)).cast(UTC_TIME)  # a tenth of the time
 
 
 def answers(asked: Question, forecast: Forecast, made_at: datetime) -> list[Issued]:

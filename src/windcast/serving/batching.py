@@ -1,6 +1,7 @@
 """Forecasts asked for at the same time are computed together: a model's costs are mostly by call, not by issue time.
 
-While one batch computes in a worker thread, those that arrive wait and make up the next. Nobody waits for a clock.
+What has arrived by the time the model is free makes up the next batch; nobody waits for a clock. Large batches compute
+in a worker thread.
 """
 
 import asyncio
@@ -15,6 +16,7 @@ from windcast.models.forecast import Forecast
 from windcast.registry.bundles import Bundle
 
 MOST = 512  # issue times in a batch
+AT_ONCE = 32  # issue times that take less time than it costs two threads to take turns
 
 
 class Batcher:
@@ -41,9 +43,13 @@ class Batcher:
     async def _run(self) -> None:
         while self.waiting:
             batch = self._next()
-            loop = asyncio.get_running_loop()
+            asked = [windows for windows, _ in batch]
             try:
-                forecasts = await loop.run_in_executor(self.worker, self.together, [windows for windows, _ in batch])
+                if sum(map(len, asked)) <= AT_ONCE:
+                    forecasts = self.together(asked)
+                else:
+                    loop = asyncio.get_running_loop()
+                    forecasts = await loop.run_in_executor(self.worker, self.together, asked)
             except Exception as error:  # whoever asked gets it
                 for _, answer in batch:
                     if not answer.done():

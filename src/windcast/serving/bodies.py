@@ -5,6 +5,7 @@ import io
 import itertools
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -20,6 +21,7 @@ from windcast.errors import unknown_name
 from windcast.serving.problems import BadRequest, TooLarge, Unprocessable, Unsupported
 
 JSON, CSV, PARQUET = "application/json", "text/csv", "application/vnd.apache.parquet"
+UTC_TIME = pl.Datetime("us", "UTC")
 MOST_COLUMNS = 300
 MOST_CELLS = 20_000_000  # of a table once it is unpacked
 LONGEST_HEADER = 64_000  # bytes of a CSV's first row
@@ -55,16 +57,35 @@ def model(body: bytes, kind: type[Model]) -> Model:
         raise RequestValidationError(error.errors(include_url=False, include_context=False)) from None
 
 
-def table(body: bytes, kind: str) -> pl.DataFrame:
+@dataclass(frozen=True, eq=False)
+class Columns:
+    """A table by column: arrays where numbers or times are known to be such, Polars series otherwise."""
+
+    values: dict[str, NDArray[Any] | pl.Series]
+    height: int
+
+    @classmethod
+    def of(cls, frame: pl.DataFrame) -> "Columns":
+        return cls(dict(frame.to_dict()), frame.height)
+
+    @property
+    def names(self) -> list[str]:
+        return list(self.values)
+
+
+def table(body: bytes, kind: str) -> Columns:
     """The columns of a body of that media type. Raises BadRequest or Unprocessable where it cannot be read."""
-    if kind == JSON:
-        return columns(json_object(body), "the body")
+    return columns(json_object(body), "the body") if kind == JSON else Columns.of(frame(body, kind))
+
+
+def frame(body: bytes, kind: str) -> pl.DataFrame:
+    """The same of CSV or Parquet, as a frame."""
     try:
-        frame = _csv(body) if kind == CSV else _parquet(body)
+        found = _csv(body) if kind == CSV else _parquet(body)
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, ValueError) as error:
         reason = str(error).splitlines()[0][:200] if str(error) else "empty"
         raise BadRequest(f"the body cannot be read as {kind}: {reason}.") from None
-    return frame.rename({name: name.strip() for name in frame.columns if name.strip() not in frame.columns})
+    return found.rename({name: name.strip() for name in found.columns if name.strip() not in found.columns})
 
 
 def _csv(body: bytes) -> pl.DataFrame:
@@ -93,8 +114,8 @@ def _check_width(width: int) -> None:
         raise Unprocessable(f"the table has {width:,} columns or more; at most {MOST_COLUMNS} are read.")
 
 
-def columns(document: Any, where: str) -> pl.DataFrame:
-    """A frame from {"column": [values] or one value for all rows}. Raises Unprocessable naming the column."""
+def columns(document: Any, where: str) -> Columns:
+    """Columns of {"column": [values] or one value for all rows}. Raises Unprocessable naming the column."""
     if not isinstance(document, dict) or not document:
         raise Unprocessable(f'{where} must be an object of columns, such as {{"time": […], "power_mw": […]}}.')
     if len(document) > MOST_COLUMNS:
@@ -103,26 +124,38 @@ def columns(document: Any, where: str) -> pl.DataFrame:
     if len(set(lengths.values())) != 1:
         said = ", ".join(f"{name[:40]} {count}" for name, count in list(lengths.items())[:6]) or "no column is a list"
         raise Unprocessable(f"{where}: columns must be lists of one length; found {said}.")
-    series = []
-    for name, values in document.items():
-        listed = values if isinstance(values, list) else [values]
-        whole_and_not = set(map(type, listed)) - {type(None)} == {int, float}
+    height = next(iter(lengths.values()))
+    return Columns({name: _column(values, height, name, where) for name, values in document.items()}, height)
+
+
+def _column(values: Any, height: int, name: str, where: str) -> NDArray[Any] | pl.Series:
+    listed = values if isinstance(values, list) else [values] * height
+    kinds = set(map(type, listed))
+    if kinds <= {int, float, type(None)} and kinds != {type(None)}:
         try:
-            one = pl.Series(name, listed, pl.Float64 if whole_and_not else None, strict=not whole_and_not)
-        except (TypeError, ValueError, OverflowError, pl.exceptions.PolarsError):
-            raise Unprocessable(
-                f"{where}: column '{name[:60]}' mixes kinds of values. Send numbers or texts."
-            ) from None
-        if one.dtype.is_nested() or one.dtype == pl.Object:
-            raise Unprocessable(f"{where}: column '{name[:60]}' must hold plain values.")
-        series.append(one if isinstance(values, list) else one.new_from_index(0, next(iter(lengths.values()))))
-    return pl.DataFrame(series)
+            return np.array(listed, np.float64)  # None becomes NaN
+        except OverflowError:
+            raise Unprocessable(f"{where}: column '{name[:60]}' has a number that is far too large.") from None
+    if kinds == {str} and (moments := _usual_times(listed)) is not None:
+        return moments
+    if not kinds <= {str, bool, type(None)}:
+        plain = kinds <= {str, int, float, bool, type(None)}
+        said = "mixes kinds of values. Send numbers or texts" if plain else "must hold plain values"
+        raise Unprocessable(f"{where}: column '{name[:60]}' {said}.")
+    try:
+        return pl.Series(name, listed, strict=True)
+    except (TypeError, ValueError, pl.exceptions.PolarsError):
+        raise Unprocessable(f"{where}: column '{name[:60]}' mixes kinds of values. Send numbers or texts.") from None
 
 
-def times(frame: pl.DataFrame, name: str) -> Times:
+def times(table: Columns, name: str) -> Times:
     """[N] UTC, NaT where null. Raises Unprocessable naming the row."""
-    column = needed(frame, name)
-    if isinstance(column.dtype, pl.Datetime):
+    column = needed(table, name)
+    if isinstance(column, np.ndarray) and column.dtype.kind == "M":
+        moments = column
+    elif isinstance(column, np.ndarray):
+        raise Unprocessable(f"column '{name}' holds numbers, not times. Write 2015-07-01T06:00:00Z.")
+    elif isinstance(column.dtype, pl.Datetime):
         zoned = column if column.dtype.time_zone else column.dt.replace_time_zone("UTC")
         moments = zoned.dt.convert_time_zone("UTC").dt.replace_time_zone(None).dt.cast_time_unit("us").to_numpy()
     elif column.dtype == pl.String:
@@ -138,6 +171,14 @@ def times(frame: pl.DataFrame, name: str) -> Times:
     return moments
 
 
+def utc(times: Times) -> pl.Series:
+    """NaT becomes null."""
+    moments = times.astype("datetime64[us]")
+    if np.isnat(moments).any():
+        return pl.Series(moments).dt.replace_time_zone("UTC")
+    return pl.Series(moments.view(np.int64)).cast(UTC_TIME)  # a tenth of the time
+
+
 def parsed_times(texts: Sequence[str | None], name: str) -> Times:
     """Times [N] from ISO 8601 texts; without an offset they are UTC."""
     usual = _usual_times(texts)
@@ -151,17 +192,14 @@ def parsed_times(texts: Sequence[str | None], name: str) -> Times:
 
 
 def _usual_times(texts: Sequence[str | None]) -> Times | None:
-    """Times all written as 2015-07-01T06:00:00Z, at once; None where one is not."""
-    table = np.array(texts)
-    if table.dtype != np.dtype("U20"):
-        return None
-    letters = table.view("U1").reshape(len(table), 20)
-    if not ((letters[:, 19] == "Z") & (letters[:, 10] == "T")).all():
-        return None
+    """Times all written in 20 letters that end with Z, as 2015-07-01T06:00:00Z; None where one is not."""
     try:
-        return np.ascontiguousarray(letters[:, :19]).view("U19").ravel().astype("datetime64[us]")
-    except ValueError:
+        if "".join([text[19:] for text in texts]) != "Z" * len(texts):  # type: ignore[index]
+            return None
+        seconds = [datetime.fromisoformat(text).timestamp() for text in texts]  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError):
         return None
+    return np.rint(np.array(seconds) * 1e6).astype(np.int64).view("datetime64[us]")
 
 
 def moment(text: str, where: str) -> datetime:
@@ -184,44 +222,62 @@ def _moment(text: str, where: str) -> np.datetime64:
     raise Unprocessable(f"{where}: '{text[:40]}' is not a time. Write 2015-07-01T06:00:00Z (UTC).")
 
 
-def numbers(frame: pl.DataFrame, name: str) -> NDArray[np.float64]:
+def numbers(table: Columns, name: str) -> NDArray[np.float64]:
     """[N], NaN where null or empty. Raises Unprocessable naming the row of what is no finite number."""
-    column = needed(frame, name)
-    if column.dtype == pl.String:
-        stripped = column.str.strip_chars()
-        found = stripped.cast(pl.Float64, strict=False)
-        wrong = found.is_null() & stripped.is_not_null() & (stripped != "")
-    elif column.dtype.is_numeric() or column.dtype == pl.Null:
-        found, wrong = column.cast(pl.Float64), pl.Series([False])
-    else:
-        raise Unprocessable(f"column '{name}' holds {column.dtype}, not numbers.")
-    if wrong.any():
-        row = int(wrong.arg_max() or 0)
-        said = str(column[row])[:40]
-        raise Unprocessable(f"column '{name}', row {row + 1}: '{said}' is not a number. Correct it or leave it empty.")
-    values: NDArray[np.float64] = found.to_numpy().astype(np.float64)
+    column = needed(table, name)
+    values = column if isinstance(column, np.ndarray) else _from_series(column, name)
+    if values.dtype.kind == "M":
+        raise Unprocessable(f"column '{name}' holds times, not numbers.")
     infinite = np.isinf(values)
     if infinite.any():
         raise Unprocessable(f"column '{name}', row {int(infinite.argmax()) + 1}: infinite. Leave it empty if unknown.")
     return values
 
 
-def needed(frame: pl.DataFrame, name: str) -> pl.Series:
-    """Raises Unprocessable, with the nearest name, if the column is absent."""
-    if name not in frame.columns:
-        found = ", ".join(column[:40] for column in frame.columns[:20])
-        raise Unprocessable(f"column '{name}' is missing. Found: {found}.")
-    return frame[name]
+def _from_series(column: pl.Series, name: str) -> NDArray[np.float64]:
+    if column.dtype == pl.String:
+        stripped = column.str.strip_chars()
+        found = stripped.cast(pl.Float64, strict=False)
+        wrong = found.is_null() & stripped.is_not_null() & (stripped != "")
+        if wrong.any():
+            row = int(wrong.arg_max() or 0)
+            said = str(column[row])[:40]
+            raise Unprocessable(
+                f"column '{name}', row {row + 1}: '{said}' is not a number. Correct it or leave it empty."
+            )
+    elif column.dtype.is_numeric() or column.dtype == pl.Null:
+        found = column.cast(pl.Float64)
+    else:
+        raise Unprocessable(f"column '{name}' holds {column.dtype}, not numbers.")
+    values: NDArray[np.float64] = found.to_numpy().astype(np.float64)
+    return values
 
 
-def checked(frame: pl.DataFrame, known: Sequence[str], where: str) -> pl.DataFrame:
+def needed(table: Columns, name: str) -> NDArray[Any] | pl.Series:
+    """Raises Unprocessable, naming what there is, if the column is absent."""
+    if name not in table.values:
+        raise absent(name, table.names)
+    return table.values[name]
+
+
+def absent(name: str, found: Sequence[str]) -> Unprocessable:
+    """The error for a column that is not there."""
+    return Unprocessable(f"column '{name}' is missing. Found: {', '.join(column[:40] for column in found[:20])}.")
+
+
+def checked(table: Columns, known: Sequence[str], where: str) -> Columns:
     """Raises Unprocessable for a column that nobody would read."""
-    for name in frame.columns:
+    known_names(table.names, known, where)
+    if not table.height:
+        raise Unprocessable(f"{where} has no rows.")
+    return table
+
+
+def known_names(names: Sequence[str], known: Sequence[str], where: str) -> None:
+    """Raises Unprocessable, with the nearest, for a name that is not known."""
+    for name in names:
         if name not in known:
             raise Unprocessable(f"{where}: {unknown_name('column', name[:60], known)}")
-    if frame.is_empty():
-        raise Unprocessable(f"{where} has no rows.")
-    return frame
 
 
 def levels(text: str | None, known: Sequence[float]) -> tuple[float, ...] | None:

@@ -77,7 +77,7 @@ class Edge:
         method = scope["method"] if scope["method"] in METHODS else "other"
         self.metrics.requests.labels(method, route, status).inc()
         self.metrics.latency.labels(route).observe(seconds)
-        if scope["path"] in QUIET and status < 400:
+        if scope["path"].removeprefix(scope.get("root_path", "")) in QUIET and status < 400:
             return
         client = scope.get("client")
         fields: dict[str, Any] = {

@@ -6,7 +6,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
 from windcast.data.contracts import range_of
@@ -69,7 +68,7 @@ def weather(store: Store, served: Served, farm: FarmRecord, body: bytes, kind: s
     _refuse(valid > furthest, lambda row: f"valid_time {valid[row]} is more than {FURTHEST.days} days ahead.")
     values = np.full((table.height, len(farm.variables)), np.nan)
     for place, name in enumerate(farm.variables):
-        if name in table.columns:
+        if name in table.names:
             values[:, place] = _plausible(bodies.numbers(table, name), name)
     if np.isnan(values).all():
         raise Unprocessable(f"weather has none of the farm's variables: {', '.join(farm.variables)}.")
@@ -100,9 +99,9 @@ def record(name: str, settings: schemas.FarmSettings, served: Served) -> FarmRec
     return FarmRecord(**{**vars(base), **changes})
 
 
-def _available(table: pl.DataFrame, now: datetime) -> Times:
+def _available(table: bodies.Columns, now: datetime) -> Times:
     """[N] when each row became known, NaT where nothing is said. Raises Unprocessable for one in the future."""
-    if "available_at" not in table.columns:
+    if "available_at" not in table.names:
         return np.full(table.height, "NaT", "datetime64[us]")
     known = bodies.times(table, "available_at")
     until = np.datetime64((now + AHEAD).replace(tzinfo=None), "us")

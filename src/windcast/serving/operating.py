@@ -15,7 +15,7 @@ from windcast.data.windows import ARRAYS, Windows, build_windows
 from windcast.models.calibration import Calibrated
 from windcast.models.forecast import Forecast
 from windcast.registry.production import Memory, advance, fitting, floor, reach
-from windcast.serving.asking import utc
+from windcast.serving.bodies import utc
 from windcast.serving.documents import ON_TRAINING, REANALYSIS, Issued, inputs_of, past_steps
 from windcast.serving.problems import Conflict, Unprocessable
 from windcast.serving.shelf import Served, Shelf

@@ -9,7 +9,6 @@ import polars as pl
 from numpy.typing import NDArray
 
 from windcast.errors import TaskError
-from windcast.evaluation.reliability import reliability
 from windcast.evaluation.scores import INTERVALS, score
 from windcast.models.forecast import Forecast, Rung
 from windcast.serving.documents import promised_by_lead, stamp
@@ -117,6 +116,8 @@ def _skill(found: Scored) -> float | None:
 
 def _reliability(forecast: Forecast, observed: NDArray[np.float32]) -> list[dict[str, Any]]:
     """Of every tenth of the levels: observed share below it, and the band in which it would lie if calibrated."""
+    from windcast.evaluation.reliability import reliability  # SciPy's special functions take a quarter of the start
+
     try:
         found = reliability(forecast, observed, lead_groups=1).levels
     except TaskError:

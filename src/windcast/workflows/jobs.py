@@ -104,10 +104,10 @@ def train(
     on_progress(f"fitting {settings.model_name} on {len(lessons):,} issue times", 1, 3)
     forecaster = build(settings.forecaster()).fit(lessons)
     on_progress("writing the bundle", 2, 3)
-    scores, steps = (None, None) if promise is None else (promise.scores[list(settings.contenders())[-1]], promise.ladder)
-    bundles.save(
-        folder, forecaster, farm, trained_until=until, config=settings.document, scores=scores, ladder=steps
+    scores, steps = (
+        (None, None) if promise is None else (promise.scores[list(settings.contenders())[-1]], promise.ladder)
     )
+    bundles.save(folder, forecaster, farm, trained_until=until, config=settings.document, scores=scores, ladder=steps)
     on_progress("done", 3, 3)
     return bundles.open_bundle(folder)
 

@@ -3,11 +3,11 @@
 import os
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from windcast.configs import farm_of
 from windcast.errors import BundleError, ConfigError
 
 if TYPE_CHECKING:
@@ -34,24 +34,33 @@ def settings_of(bundles: Sequence[Path], *, store: str | None, **options: Any) -
     return ServiceSettings(bundles=tuple(bundles) or (DEMO,), store=chosen, **options)
 
 
-def opened(settings: "ServiceSettings", *, demo: bool, history: float, on_progress: Progress) -> "Service":
+def opened(
+    settings: "ServiceSettings", *, demo: bool = False, history: float = 0, on_progress: Progress = lambda *_: None
+) -> "Service":
     """The service, its store filled from the bundles' own data for `history` days if that is asked for.
 
     The demo's clock stands at the end of its data and runs on from there.
     """
     from windcast.serving.app import open_service
+
+    clock = Clock()
+    service = open_service(settings, now=clock)
+    if demo or history:
+        _fill(service, history or DEMO_DAYS, clock if demo else None, on_progress)
+    return service
+
+
+def _fill(service: "Service", days: float, clock: "Clock | None", on_progress: Progress) -> None:
+    from windcast.configs import farm_of
     from windcast.serving.history import fill, last_issue
 
-    days, clock = history or (DEMO_DAYS if demo else 0), Clock()
-    service = open_service(settings, now=clock)
-    for served in service.shelf.served.values() if days else ():
+    for served in service.shelf.served.values():
         data = farm_of(served.bundle.manifest["config"].get("data", {}))
-        if demo:
+        if clock is not None:
             clock.set(last_issue(data, served.bundle.forecaster.task.horizon))
         for record in service.store.farms(limit=100_000):
             if record.bundle == served.name:
-                fill(service, record.name, data, days=days, on_progress=lambda done, of: on_progress("issuing", done, of))
-    return service
+                fill(service, record.name, data, days=days, on_progress=partial(on_progress, "issuing"))
 
 
 def run(service: "Service", *, on_ready: Callable[[str], None]) -> None:

@@ -64,7 +64,7 @@ async def forecasts(
     if kind == bodies.JSON:
         asked = asking.from_json(bodies.json_object(content), shelf)
     else:
-        table = bodies.table(content, kind)
+        table = bodies.frame(content, kind)
         asked = asking.from_table(table, shelf, bundle=bundle, issue_times=issue_time or ())
     made = await asyncio.gather(*(question.served.batcher.forecast(question.windows) for question in asked))
     now = service.now()

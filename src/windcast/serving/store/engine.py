@@ -1,6 +1,7 @@
 """The database behind the store: opening it, one transaction at a time, and its errors in words."""
 
 import sqlite3
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,7 +9,6 @@ from threading import Lock
 from typing import Any
 from urllib.parse import quote
 
-import psycopg
 from sqlalchemy import Connection, Engine, QueuePool, create_engine, event, select
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DisconnectionError, SQLAlchemyError
@@ -145,8 +145,16 @@ def translated() -> Iterator[None]:
     """Errors of the driver and of SQLAlchemy as a StoreError with a sentence."""
     try:
         yield
-    except (SQLAlchemyError, sqlite3.Error, psycopg.Error) as error:
+    except Exception as error:
+        if not isinstance(error, (SQLAlchemyError, *_drivers("Error"))):
+            raise
         raise _in_words(error) from error
+
+
+def _drivers(*names: str) -> tuple[type[Exception], ...]:
+    """Error classes of those drivers that are in use; psycopg is slow to import."""
+    modules = [sqlite3, *(sys.modules[name] for name in ("psycopg",) if name in sys.modules)]
+    return tuple(getattr(module, name) for module in modules for name in names)
 
 
 def _in_words(error: Exception) -> StoreError:
@@ -157,7 +165,7 @@ def _in_words(error: Exception) -> StoreError:
         return StoreUnavailable(f"no connection to the database came free in {PATIENCE_S} s. Try again.")
     if isinstance(cause, DisconnectionError):
         return StoreUnavailable(f"the database is gone: {reason}. Restore it, then try again.")
-    if isinstance(cause, (sqlite3.OperationalError, psycopg.OperationalError, psycopg.InterfaceError)):
+    if isinstance(cause, _drivers("OperationalError", "InterfaceError")):
         return StoreUnavailable(f"the database does not take the call: {reason}. Nothing was confirmed; try again.")
     if isinstance(cause, sqlite3.DatabaseError) and ("malformed" in reason or "not a database" in reason):
         return StoreError(f"the database file is damaged or not one of SQLite: {reason}. Restore it from a copy.")

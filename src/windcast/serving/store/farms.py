@@ -3,10 +3,10 @@
 import json
 from datetime import UTC, datetime, timedelta
 from difflib import get_close_matches
+from importlib import import_module
 from typing import Any
 
 from sqlalchemy import Connection, Row, select
-from sqlalchemy.dialects import postgresql, sqlite
 
 from windcast.errors import unknown_name
 from windcast.serving.store.engine import Database
@@ -16,7 +16,6 @@ from windcast.serving.store.schema import farms
 
 FIXED = ("capacity_mw", "resolution", "variables", "weather_kind")
 LISTED = 20  # farms that an error names at most
-INSERT: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 
 
 class Farms(Database):
@@ -29,7 +28,9 @@ class Farms(Database):
         settings = _settings(record)
         created = micros(record.created or datetime.now(UTC))
         with self._writing() as connection:
-            insert = INSERT[connection.dialect.name](farms).values(**settings, created=created, revision=0)
+            # each dialect has its own, and PostgreSQL's is slow to import
+            dialect = import_module(f"sqlalchemy.dialects.{connection.dialect.name}")
+            insert = dialect.insert(farms).values(**settings, created=created, revision=0)
             connection.execute(insert.on_conflict_do_nothing(index_elements=["name"]))
             row = _find(connection, record.name, lock=True)
             stored = _record(row)

@@ -4,7 +4,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from sqlalchemy import Connection, Engine, inspect, text
+from sqlalchemy import Column, Connection, Engine, MetaData, String, Table, inspect, text
 
 from windcast.serving.store.engine import translated
 from windcast.serving.store.errors import StoreError
@@ -30,13 +30,22 @@ def bring_up_to_date(engine: Engine) -> None:
             version = stored_version(connection)
             if version is None:
                 _refuse_foreign(connection, where)
+                _create(connection)
             elif version > HEAD:
                 raise StoreError(
                     f"{where} was written by a newer windcast (schema {version}, this one knows {HEAD}). "
                     "Upgrade windcast, or give another database."
                 )
-            if version != HEAD:
+            elif version < HEAD:
                 migrate(connection, HEAD)
+
+
+def _create(connection: Connection) -> None:
+    """An empty database gets what all migrations together make, without Alembic, which is slow to import."""
+    metadata.create_all(connection)
+    versions = Table(VERSION_TABLE, MetaData(), Column("version_num", String(32), primary_key=True))
+    versions.create(connection, checkfirst=True)
+    connection.execute(versions.insert().values(version_num=HEAD))
 
 
 def migrate(connection: Connection, to: str) -> None:
