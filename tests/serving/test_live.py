@@ -120,7 +120,7 @@ def test_a_corrected_value_counts_from_when_it_became_known(asked_only: Running,
     known = asked_only.client.get(
         f"{BASE}/power?known_at={iso(end - hours(1))}&start={iso(end - hours(2))}&end={iso(end)}"
     )
-    assert [row["power_mw"] for row in known.json()["items"]][0] != 0
+    assert next(row["power_mw"] for row in known.json()["items"]) != 0
     newest = asked_only.client.get(f"{BASE}/power?start={iso(end - hours(2))}&end={iso(end)}").json()["items"]
     assert newest[0]["power_mw"] == 0
 

@@ -195,8 +195,9 @@ def _conforms(table: pl.DataFrame, keys: list[str], values: list[str], required:
 def _matrix(table: pl.DataFrame, columns: list[str]) -> NDArray[np.float64]:
     """[N, K] of Float64 columns, NaN where null."""
     values = np.empty((table.height, len(columns)))
+    named = {series.name: series for series in table.get_columns()}
     for place, column in enumerate(columns):
-        values[:, place] = table[column].to_numpy()
+        values[:, place] = named[column].to_numpy()
     return values
 
 

@@ -1,6 +1,6 @@
 """Forecasts without a store: history and weather come with the question, for one or many farms and issue times."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -33,8 +33,8 @@ class Question:
     windows: Windows
 
 
-def from_json(document: dict[str, Any], shelf: Shelf) -> list[Question]:
-    """Questions of {"forecasts": [{"farm", "bundle", "issue_times", "power": columns, "weather": columns}]}.
+def from_json(document: dict[str, Any], shelf: Shelf) -> Iterator[Question]:
+    """Questions of {"forecasts": [{"farm", "bundle", "issue_times", "power": columns, "weather": columns}]}, lazily.
 
     Raises Unprocessable naming the question and column.
     """
@@ -43,7 +43,7 @@ def from_json(document: dict[str, Any], shelf: Shelf) -> list[Question]:
         raise Unprocessable('"forecasts" must be a list with at least one {"power": …, "weather": …}.')
     if len(asked) > MOST_FARMS:
         raise Unprocessable(f"{len(asked):,} forecasts in one call; at most {MOST_FARMS:,}. Ask in parts.")
-    return [_one(one, f"forecasts[{place}]", shelf) for place, one in enumerate(asked)]
+    return (_one(one, f"forecasts[{place}]", shelf) for place, one in enumerate(asked))
 
 
 def _one(asked: Any, where: str, shelf: Shelf) -> Question:
@@ -66,7 +66,9 @@ def _one(asked: Any, where: str, shelf: Shelf) -> Question:
     return question(served, str(asked.get("farm") or served.farm)[:100], power, weather, times, where)
 
 
-def from_table(frame: pl.DataFrame, shelf: Shelf, *, bundle: str | None, issue_times: Sequence[str]) -> list[Question]:
+def from_table(
+    frame: pl.DataFrame, shelf: Shelf, *, bundle: str | None, issue_times: Sequence[str]
+) -> Iterator[Question]:
     """Questions of one table: columns time, power_mw, the weather's variables with available_at, farm.
 
     A row with power is power at its time; a row with weather is weather of its time. Power counts as known at its time.
@@ -83,10 +85,10 @@ def from_table(frame: pl.DataFrame, shelf: Shelf, *, bundle: str | None, issue_t
         parts = {(str(name),): part for (name,), part in frame.group_by("farm", maintain_order=True)}
     if len(parts) > MOST_FARMS:
         raise Unprocessable(f"{len(parts):,} farms in one call; at most {MOST_FARMS:,}. Ask in parts.")
-    return [
+    return (
         question(served, name[:100], *_split(part, variables), times, f"farm {name[:40]}")
         for (name,), part in parts.items()
-    ]
+    )
 
 
 def _split(frame: pl.DataFrame, variables: tuple[str, ...]) -> tuple[Columns | None, Columns | None]:

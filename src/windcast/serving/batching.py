@@ -16,6 +16,7 @@ from windcast.models.forecast import Forecast
 from windcast.registry.bundles import Bundle
 
 MOST = 512  # issue times in a batch
+ROUNDS = 4  # of the event loop, between a request's first byte and its question
 AT_ONCE = 32  # issue times that take less time than it costs two threads to take turns
 
 
@@ -42,6 +43,7 @@ class Batcher:
 
     async def _run(self) -> None:
         while self.waiting:
+            await self._gathered()
             batch = self._next()
             asked = [windows for windows, _ in batch]
             try:
@@ -58,6 +60,14 @@ class Batcher:
             for (_, answer), forecast in zip(batch, forecasts, strict=True):
                 if not answer.done():
                     answer.set_result(forecast)
+
+    async def _gathered(self) -> None:
+        """Until a few rounds of the event loop have brought no further question: those under way are then here."""
+        before = 0
+        while before < len(self.waiting) < MOST:
+            before = len(self.waiting)
+            for _ in range(ROUNDS):
+                await asyncio.sleep(0)
 
     def _next(self) -> list[tuple[Windows, asyncio.Future[Forecast]]]:
         batch = [self.waiting.popleft()]

@@ -174,7 +174,10 @@ def times(table: Columns, name: str) -> Times:
 def utc(times: Times) -> pl.Series:
     """NaT becomes null."""
     moments = times.astype("datetime64[us]")
-    if np.isnat(moments).any():
+    unknown = np.isnat(moments)
+    if len(moments) and unknown.all():
+        return pl.Series([None], dtype=UTC_TIME).new_from_index(0, len(moments))
+    if unknown.any():
         return pl.Series(moments).dt.replace_time_zone("UTC")
     return pl.Series(moments.view(np.int64)).cast(UTC_TIME)  # a tenth of the time
 

@@ -78,7 +78,7 @@ def _sqlite(path: Path) -> Engine:
         record.info["file"] = _identity(path)
 
     def same_file(_connection: object, record: Any, _proxy: object) -> None:
-        if record.info["file"] != _identity(path):
+        if record.info["file"] is None or record.info["file"] != _identity(path):
             raise DisconnectionError("the database file was replaced")
 
     def begin(connection: Connection) -> None:
