@@ -2,9 +2,17 @@
 
 WindcastError
 └── ServiceError       knows its HTTP status
-    ├── BadRequest     400   ├── NotFound     404   ├── TooLarge       413   ├── Unprocessable 422
-    ├── Unauthorised   401   ├── NotAllowed   405   ├── Unsupported    415   ├── TooMany       429
-    ├── Forbidden      403   └── Conflict     409   └── NotAcceptable  406   └── Unavailable   503
+    ├── BadRequest     400
+    ├── Unauthorised   401
+    ├── Forbidden      403
+    ├── NotFound       404
+    ├── NotAcceptable  406
+    ├── Conflict       409
+    ├── TooLarge       413
+    ├── Unsupported    415
+    ├── Unprocessable  422
+    ├── TooMany        429
+    └── Unavailable    503
 """
 
 import logging

@@ -57,8 +57,8 @@ async def forecasts(
     """Forecasts from history and weather in the body, of many farms and issue times. Nothing is kept.
 
     Each farm starts from the calibration that its bundle was trained with; over several issue times it learns from one
-    to the next, as in a backtest. In CSV and Parquet, a row with power_mw is
-    power at its time and a row with weather is weather of its time.
+    to the next, as in a backtest. In CSV and Parquet, a row with power_mw is power at its time and a row with weather
+    is weather of its time.
     """
     if format not in ("json", "csv", "parquet"):
         raise NotAcceptable(f"format '{format}' is not made here. Ask for json, csv or parquet.")
