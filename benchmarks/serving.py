@@ -143,32 +143,21 @@ def _shares(folder: Path, farm: FarmData) -> list[Measurement]:
     served = shelf.only(None)
     issue = datetime(2003, 1, 15, 12, tzinfo=UTC)
     bodies = [orjson.dumps({"forecasts": [question(farm, issue + timedelta(hours=k))]}) for k in range(8)]
-    steps: dict[str, list[float]] = {"JSON, tables and contract": [], "windows": [], "model": [], "answer": []}
-    inside: list[float] = []
-    original = asking.build_windows
-
-    def timed(*arguments):
-        began = time.perf_counter()
-        made = original(*arguments)
-        inside.append(time.perf_counter() - began)
-        return made
-
-    asking.build_windows = timed
+    steps: dict[str, list[float]] = {"JSON": [], "tables, contract and windows": [], "model": [], "answer": []}
     for _ in range(40):
-        inside.clear()
         marks = [time.perf_counter()]
         asked = [one for body in bodies for one in asking.from_json(orjson.loads(body), shelf)]
         marks.append(time.perf_counter())
-        made = served.batcher.together([one.windows for one in asked])
+        windows = asking.Question.windows(asked)
         marks.append(time.perf_counter())
-        for one, forecast in zip(asked, made, strict=True):
-            issued = asking.answers(one, forecast, issue)
+        made = served.batcher.forecasts_of(windows)
+        marks.append(time.perf_counter())
+        for one, known, forecast in zip(asked, windows, made, strict=True):
+            issued = asking.answers(one, known, forecast, issue)
             documents.dumps({"forecasts": [documents.document(each) for each in issued]})
         marks.append(time.perf_counter())
-        reading, model, answer = np.diff(marks)
-        for name, spent in zip(steps, (reading - sum(inside), sum(inside), model, answer), strict=True):
+        for name, spent in zip(steps, np.diff(marks), strict=True):
             steps[name].append(spent / len(bodies))
-    asking.build_windows = original
     shelf.worker.shutdown()
     return [
         _row(f"… of which {name}", 1000 * float(np.median(spent)), "ms", "a request, in a batch of 8")

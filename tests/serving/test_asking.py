@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -18,6 +19,7 @@ from questions import CSV, PARQUET, as_csv, as_parquet, power_rows, question, se
 
 from windcast.data.farm import FarmData
 from windcast.data.windows import Windows, build_windows
+from windcast.errors import WindcastError
 from windcast.models.forecast import column_of
 from windcast.registry.bundles import Bundle, open_bundle
 from windcast.registry.production import fitting
@@ -160,6 +162,20 @@ def test_levels_that_the_model_does_not_forecast_are_refused(
     assert "levels" in answer.json()["detail"]
 
 
+class Ready:
+    """A question whose windows are there already."""
+
+    def __init__(self, ready: Windows) -> None:
+        self.ready = ready
+
+    def __len__(self) -> int:
+        return len(self.ready)
+
+    @classmethod
+    def windows(cls, asked: Sequence["Ready"]) -> list[Windows | WindcastError]:
+        return [one.ready for one in asked]
+
+
 def test_requests_in_one_batch_get_the_bits_that_they_get_alone(bundle: Bundle, farm: FarmData) -> None:
     """Single issue times and several, in any company; also just after training, where the calibration remembers."""
     opened = open_bundle(bundle.folder)
@@ -170,10 +186,11 @@ def test_requests_in_one_batch_get_the_bits_that_they_get_alone(bundle: Bundle, 
         batcher = Batcher(opened, worker)
 
         async def alone() -> list[Any]:
-            return [await batcher.forecast(windows) for windows in asked]
+            return [(await batcher.forecast(Ready(windows)))[1] for windows in asked]
 
         async def together(order: list[int]) -> list[Any]:
-            return await asyncio.gather(*(batcher.forecast(asked[place]) for place in order))
+            found = await asyncio.gather(*(batcher.forecast(Ready(asked[place])) for place in order))
+            return [forecast for _, forecast in found]
 
         single = asyncio.run(alone())
         for order in ([0, 1, 2], [0, 3], [3, 2, 1, 0], [1, 1, 3, 3]):

@@ -11,6 +11,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from windcast.data import contracts
+from windcast.data.contracts import microseconds, stamps_of
+from windcast.data.records import Records, Versions
 from windcast.errors import DataContractError
 
 WeatherKind = Literal["forecast", "reanalysis", "none"]
@@ -95,6 +97,33 @@ class FarmData:
         """Every grid time from the first to the last power row [T], datetime64[us], UTC."""
         step = np.timedelta64(self.resolution, "us")
         return np.arange(np.datetime64(_naive(self.start), "us"), np.datetime64(_naive(self.end), "us") + step, step)
+
+    @cached_property
+    def records(self) -> Records:
+        """Power and weather as arrays."""
+        times, weather = stamps_of(self.power["time"]), self.weather
+        if "available_at" in self.power.columns:
+            known = stamps_of(self.power["available_at"])
+        else:
+            known = times + microseconds(self.power_delay)
+        values = np.empty((weather.height, len(self.variables)), np.float32)
+        for place, variable in enumerate(self.variables):
+            values[:, place] = weather[variable].to_numpy()
+        power_mw = self.power["power_mw"].to_numpy().astype(np.float32)
+        return Records(
+            power=Versions(times, known, power_mw, np.array([0, len(times)])),
+            weather=Versions(
+                stamps_of(weather["valid_time"]),
+                stamps_of(weather["available_at"]),
+                values,
+                np.array([0, weather.height]),
+            ),
+            variables=self.variables,
+            weather_kind=self.weather_kind,
+            capacity_mw=self.capacity_mw,
+            resolution=self.resolution,
+            weather_resolution=self.weather_resolution,
+        )
 
     @cached_property
     def checksum(self) -> str:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from windcast.data.contracts import microseconds, stamps_of
 from windcast.data.farm import FarmData, Times
+from windcast.data.records import Micros, Records, Versions
 from windcast.data.task import ForecastTask
 from windcast.errors import TaskError
 
@@ -24,8 +25,8 @@ Bools = NDArray[np.bool_]
 # share of capacity held back, the power says how the farm was operated and not what the wind gave.
 LEAST_AVAILABILITY = 0.98
 MOST_CURTAILED = 0.01
-ALWAYS = np.iinfo(np.int64).min
-FOREVER = np.iinfo(np.int64).max
+ALWAYS = int(np.iinfo(np.int64).min)
+FOREVER = int(np.iinfo(np.int64).max)
 
 ARRAYS = (
     "issue_times",
@@ -125,135 +126,144 @@ def build_windows(
         later values; None means all that the farm knows, for scoring.
     Raises TaskError where task and farm do not fit, or an issue time is off the grid.
     """
-    if task.resolution != farm.resolution:
-        raise TaskError(f"the task steps by {task.resolution}, the farm's data by {farm.resolution}.")
-    if task.capacity_mw != farm.capacity_mw:
-        raise TaskError(f"the task is for {task.capacity_mw:g} MW, the farm has {farm.capacity_mw:g} MW.")
-    step = microseconds(farm.resolution)
-    issues = _micros(farm.times if issue_times is None else issue_times)
-    if len(issues) and (issues % step).any():
-        first = np.datetime64(int(issues[issues % step != 0][0]), "us")
-        raise TaskError(f"issue time {first} is off the farm's grid of {farm.resolution}.")
-    order = np.argsort(issues, kind="stable")
-    issues = issues[order]
+    if issue_times is None:
+        issue_times = farm.times
+    issues = np.sort(_micros(issue_times), kind="stable")
+    windows = windows_of(
+        farm.records,
+        task,
+        issues,
+        np.zeros(len(issues), np.int64),
+        truth_known_at=FOREVER if truth_known_at is None else _one(truth_known_at),
+    )
+    if farm.availability is None and farm.curtailment is None:
+        return windows
+    return replace(windows, free=_free(farm, windows.valid_times.astype(np.int64)))
 
+
+def windows_of(
+    records: Records, task: ForecastTask, issues: Micros, farms: Micros, *, truth_known_at: int = FOREVER
+) -> Windows:
+    """What was known of each farm [B] at each issue time [B], in microseconds, in the order given.
+
+    Raises TaskError where task and records do not fit, or an issue time is off the grid.
+    """
+    if task.resolution != records.resolution:
+        raise TaskError(f"the task steps by {task.resolution}, the farm's data by {records.resolution}.")
+    if task.capacity_mw != records.capacity_mw:
+        raise TaskError(f"the task is for {task.capacity_mw:g} MW, the farm has {records.capacity_mw:g} MW.")
+    step = microseconds(task.resolution)
+    off = issues % step != 0
+    if off.any():
+        raise TaskError(
+            f"issue time {np.datetime64(int(issues[off][0]), 'us')} is off the farm's grid of {task.resolution}."
+        )
     past = issues[:, None] + step * np.arange(1 - task.history, 1)
     ahead = issues[:, None] + step * np.arange(1, task.horizon + 1)
     around = issues[:, None] + step * np.arange(1 - task.weather_history, 1 + task.horizon + task.weather_lookahead)
-
-    power_table = _Versions.of_power(farm)
-    power_mw = farm.power["power_mw"].to_numpy().astype(np.float32)
-    horizon_known = np.full(len(issues), FOREVER if truth_known_at is None else _one(truth_known_at))
-    target = _gather(power_mw, power_table.newest(ahead, horizon_known))
-
-    weather = _weather_as_known(farm, around, issues)
+    versions = records.power.around(issues, task.history * step, task.horizon * step)
+    power, values = _Grid.of(versions, step), versions.values
     return Windows(
         task=task,
-        variables=farm.variables,
+        variables=records.variables,
         issue_times=issues.astype("datetime64[us]"),
-        power=_gather(power_mw, power_table.newest(past, issues)),
-        **weather,
-        target=target,
-        free=_free(farm, ahead),
-        reanalysis=farm.weather_kind == "reanalysis",
+        power=_gather(values, power.newest(past, farms, issues)),
+        **_weather_as_known(records, around, farms, issues),
+        target=_gather(values, power.newest(ahead, farms, np.full(len(issues), truth_known_at))),
+        free=np.ones(ahead.shape, bool),
+        reanalysis=records.weather_kind == "reanalysis",
     )
 
 
 @dataclass(frozen=True)
-class _Versions:
-    """Versions of values by the time they are for, each with the time it became known. All in microseconds.
+class _Grid:
+    """Where the versions of a time are found: farms' steps, one farm after the other.
 
-    Rows are sorted by (time, available); `first[i]` is the first row of grid step i.
+    origin [F], count [F]: of each farm's steps. base [F]: steps before them. first[i]: the first row of step i.
     """
 
-    origin: int
+    known: Micros
     step: int
-    first: NDArray[np.int64]
-    available: NDArray[np.int64]
+    origin: Micros
+    count: Micros
+    base: Micros
+    first: Micros
 
     @classmethod
-    def of(cls, times: NDArray[np.int64], available: NDArray[np.int64], step: int) -> "_Versions":
-        if not len(times):
-            return cls(0, step, np.zeros(2, np.int64), np.zeros(0, np.int64))
-        origin = int(times[0])
-        steps = (times - origin) // step
-        first = np.searchsorted(steps, np.arange(steps[-1] + 2))
-        return cls(origin, step, first, available)
+    def of(cls, versions: Versions, step: int) -> "_Grid":
+        times, rows = versions.times, versions.rows
+        filled = rows[1:] > rows[:-1]
+        ends = np.concatenate([times, [0]])  # so that a farm without rows has somewhere to look
+        origin = np.where(filled, ends[rows[:-1]], 0)
+        count = np.where(filled, (ends[rows[1:] - 1] - origin) // step + 1, 0)
+        base = np.cumsum(count) - count
+        steps = (times - origin) // step if len(rows) == 2 else (times - (origin - base * step)[versions.farms]) // step
+        first = np.searchsorted(steps, np.arange(int(count.sum()) + 2))
+        return cls(versions.known, step, origin, count, base, first)
 
-    @classmethod
-    def of_power(cls, farm: FarmData) -> "_Versions":
-        times = stamps_of(farm.power["time"])
-        if "available_at" in farm.power.columns:
-            available = stamps_of(farm.power["available_at"])
-        else:
-            available = times + microseconds(farm.power_delay)
-        return cls.of(times, available, microseconds(farm.resolution))
-
-    def newest(self, times: NDArray[np.int64], known_at: NDArray[np.int64]) -> NDArray[np.int64]:
+    def newest(self, times: Micros, farms: Micros, known_at: Micros) -> Micros:
         """Row of the newest version of each time [B, K] known at [B]; −1 where nothing was known or off this grid."""
-        steps, off = np.divmod(times - self.origin, self.step)
-        inside = (off == 0) & (steps >= 0) & (steps < len(self.first) - 1)
-        steps = np.where(inside, steps, 0)
+        steps, off = np.divmod(times - self.origin[farms][:, None], self.step)
+        inside = (off == 0) & (steps >= 0) & (steps < self.count[farms][:, None])
+        steps = np.where(inside, steps + self.base[farms][:, None], 0)
         low = self.first[steps]
         row = np.where(inside, self.first[steps + 1] - 1, -1)
         row[row < low] = -1
-        if not len(self.available):
+        if not len(self.known):
             return row
-        later = np.nonzero((row >= 0) & (self.available[row] > known_at[:, None]))
+        later = np.nonzero((row >= 0) & (self.known[row] > known_at[:, None]))
         while len(later[0]):
             row[later] -= 1
             gone = row[later] < low[later]
             row[tuple(axis[gone] for axis in later)] = -1
-            still = ~gone & (self.available[row[later]] > known_at[later[0]])
+            still = ~gone & (self.known[row[later]] > known_at[later[0]])
             later = tuple(axis[still] for axis in later)
         return row
 
-    def before(self, row: NDArray[np.int64], times: NDArray[np.int64]) -> NDArray[np.int64]:
+    def before(self, row: Micros, times: Micros, farms: Micros) -> Micros:
         """Row of the version before `row` of the same times; −1 where there is none."""
-        steps = np.clip((times - self.origin) // self.step, 0, len(self.first) - 2)
+        steps = (times - self.origin[farms][:, None]) // self.step
+        steps = np.clip(steps, 0, np.maximum(self.count[farms] - 1, 0)[:, None]) + self.base[farms][:, None]
         return np.where((row >= 0) & (row > self.first[steps]), row - 1, -1)
 
 
-def _weather_as_known(farm: FarmData, times: NDArray[np.int64], issues: NDArray[np.int64]) -> dict[str, Floats]:
+def _weather_as_known(records: Records, times: Micros, farms: Micros, issues: Micros) -> dict[str, Floats]:
     """The four weather arrays of Windows at `times` [B, W].
 
     Where weather comes on a coarser grid than power, or between its stamps, the two stamps around a time are
     interpolated, both as known at the issue time; directions, and values with one neighbour only, take the earlier.
     """
-    valid, available = stamps_of(farm.weather["valid_time"]), stamps_of(farm.weather["available_at"])
-    values = np.empty((farm.weather.height, len(farm.variables)), np.float32)
-    for place, variable in enumerate(farm.variables):
-        values[:, place] = farm.weather[variable].to_numpy()
-    fine = microseconds(farm.resolution)
-    coarse = max(microseconds(farm.weather_resolution), fine)
-    if farm.weather_resolution < farm.resolution:
-        kept = valid % fine == 0
-        valid, available, values = valid[kept], available[kept], values[kept]
-    table = _Versions.of(valid, available, coarse)
-    floor = times - (times - table.origin) % coarse
-    left = table.newest(floor, issues)
-    left_earlier = table.before(left, floor)
+    weather, fine = records.weather, microseconds(records.resolution)
+    coarse = max(microseconds(records.weather_resolution), fine)
+    weather = weather.around(times, coarse, coarse)
+    if records.weather_resolution < records.resolution:
+        weather = weather.where(weather.times % fine == 0)
+    values = weather.values
+    grid = _Grid.of(weather, coarse)
+    floor = times - (times - grid.origin[farms][:, None]) % coarse
+    left = grid.newest(floor, farms, issues)
+    left_earlier = grid.before(left, floor, farms)
     ages = {
-        "weather_age": _age(available, left, issues),
-        "weather_earlier_age": _age(available, left_earlier, issues),
+        "weather_age": _age(weather.known, left, issues),
+        "weather_earlier_age": _age(weather.known, left_earlier, issues),
     }
     if (floor == times).all():
         return {"weather": _gather(values, left), "weather_earlier": _gather(values, left_earlier), **ages}
 
     share = ((times - floor) / coarse).astype(np.float32)[..., None]
-    linear = np.array([not v.startswith("wind_direction") for v in farm.variables])
-    right = table.newest(floor + coarse, issues)
+    linear = np.array([not v.startswith("wind_direction") for v in records.variables])
+    right = grid.newest(floor + coarse, farms, issues)
 
-    def between(rows: NDArray[np.int64], next_rows: NDArray[np.int64]) -> Floats:
+    def between(rows: Micros, next_rows: Micros) -> Floats:
         a, b = _gather(values, rows), _gather(values, next_rows)
         mixed = np.where(share == 0, a, a + share * (b - a))
         return np.where(linear & ~np.isnan(mixed), mixed, a)
 
-    right_earlier = table.before(right, floor + coarse)
+    right_earlier = grid.before(right, floor + coarse, farms)
     return {"weather": between(left, right), "weather_earlier": between(left_earlier, right_earlier), **ages}
 
 
-def _gather(values: NDArray[np.float32], row: NDArray[np.int64]) -> Floats:
+def _gather(values: Floats, row: Micros) -> Floats:
     if not len(values):
         return np.full((*row.shape, *values.shape[1:]), np.nan, np.float32)
     picked = values[row]
@@ -261,7 +271,7 @@ def _gather(values: NDArray[np.float32], row: NDArray[np.int64]) -> Floats:
     return picked
 
 
-def _age(available: NDArray[np.int64], row: NDArray[np.int64], issues: NDArray[np.int64]) -> Floats:
+def _age(available: Micros, row: Micros, issues: Micros) -> Floats:
     if not len(available):
         return np.full(row.shape, np.nan, np.float32)
     since = available[row]
@@ -269,7 +279,7 @@ def _age(available: NDArray[np.int64], row: NDArray[np.int64], issues: NDArray[n
     return np.where(row < 0, np.nan, hours).astype(np.float32)
 
 
-def _free(farm: FarmData, times: NDArray[np.int64]) -> Bools:
+def _free(farm: FarmData, times: Micros) -> Bools:
     """Where the farm could run freely, as known now: it only chooses what a model learns from."""
     free = np.ones(times.shape, bool)
     step = microseconds(farm.resolution)
@@ -277,14 +287,16 @@ def _free(farm: FarmData, times: NDArray[np.int64]) -> Bools:
         if table is None:
             continue
         stamps = stamps_of(table["time"])
-        row = _Versions.of(stamps, stamps, step).newest(times, np.full(len(times), FOREVER))
-        value = _gather(table[column].to_numpy().astype(np.float32), row)
+        values = table[column].to_numpy().astype(np.float32)
+        on_file = Versions(stamps, stamps, values, np.array([0, len(stamps)]))
+        nobody = np.zeros(len(times), np.int64)
+        value = _gather(values, _Grid.of(on_file, step).newest(times, nobody, np.full(len(times), FOREVER)))
         bound = MOST_CURTAILED * farm.capacity_mw
         free &= ~(value < LEAST_AVAILABILITY) if column == "availability" else ~(value > bound)
     return free
 
 
-def _micros(times: Sequence[datetime] | Times) -> NDArray[np.int64]:
+def _micros(times: Sequence[datetime] | Times) -> Micros:
     if isinstance(times, np.ndarray):
         return times.astype("datetime64[us]").astype(np.int64)
     return np.array([_one(t) for t in times], np.int64)

@@ -88,6 +88,8 @@ class Forecast:
         low = place.astype(np.int64)
         high = np.minimum(low + 1, len(self.levels) - 1)
         share = (place - low).astype(np.float32)
+        if not share.any():
+            return self.values[..., low]
         mixed: Array = self.values[..., low] * (1 - share) + self.values[..., high] * share
         return mixed
 

@@ -88,6 +88,8 @@ def create_app(service: Service) -> fastapi.FastAPI:
     for part in parts:
         app.include_router(part.router)
     outside.mount(app)
+    for route in app.router.routes:  # FastAPI makes them when they are first looked through: not at a client's cost
+        route.matches({"type": "http", "method": "GET", "path": "/", "headers": []})
     app.add_middleware(Edge, metrics=service.metrics)
     _describe(app, service)
     return app
@@ -116,6 +118,7 @@ def serve(
         timeout_graceful_shutdown=30,
         limit_concurrency=1000,
         http=Wire,
+        ws="none",
     )
     server = _Server(config, on_ready, service.closing.set)
     on_start(server)

@@ -13,7 +13,7 @@ from windcast.data.windows import Windows, build_windows
 from windcast.errors import WindcastError
 from windcast.models.forecast import Forecast
 from windcast.registry.production import fitting, floor
-from windcast.serving import bodies
+from windcast.serving import bodies, plain
 from windcast.serving.bodies import Columns
 from windcast.serving.documents import ON_TRAINING, REANALYSIS, Issued, inputs_of, shown, written
 from windcast.serving.problems import Unprocessable
@@ -28,9 +28,30 @@ POWER, WEATHER = ("time", "power_mw", "available_at"), ("valid_time", "available
 
 @dataclass(frozen=True, eq=False)
 class Question:
+    """One farm's, as it came. where: its place in the request.
+
+    power, weather: columns by name, not yet looked at where they are a JSON value. issue_times: None means the last at
+    which power is known.
+    """
+
     served: Served
     name: str
-    windows: Windows
+    where: str
+    power: Any
+    weather: Any
+    issue_times: Sequence[str] | Times | None
+
+    def __len__(self) -> int:
+        return 1 if self.issue_times is None else len(self.issue_times)
+
+    @classmethod
+    def windows(cls, asked: "Sequence[Question]") -> list[Windows | WindcastError]:
+        """What was known, for questions of one bundle; in the place of a question that is refused, why."""
+        together = _together(asked)
+        if together is not None:
+            return together
+        half = len(asked) // 2  # to keep those together that are plain
+        return [*cls.windows(asked[:half]), *cls.windows(asked[half:])] if half else [_alone(asked[0])]
 
 
 def from_json(document: dict[str, Any], shelf: Shelf) -> Iterator[Question]:
@@ -56,14 +77,13 @@ def _one(asked: Any, where: str, shelf: Shelf) -> Question:
         if not isinstance(asked.get(key), str | None):
             raise Unprocessable(f"{where}.{key} must be a text.")
     served = shelf.only(asked.get("bundle"))
-    power, weather = (
-        None if asked.get(key) is None else bodies.columns(asked[key], f"{where}.{key}") for key in ("power", "weather")
-    )
     issues = asked.get("issue_times")
     if issues is not None and not (isinstance(issues, list) and all(isinstance(text, str) for text in issues)):
         raise Unprocessable(f"{where}.issue_times must be a list of times.")
-    times = None if issues is None else bodies.parsed_times(issues, f"{where}.issue_times")
-    return question(served, str(asked.get("farm") or served.farm)[:100], power, weather, times, where)
+    if issues is not None and not 0 < len(issues) <= MOST_ISSUE_TIMES:
+        raise Unprocessable(f"{where}: {len(issues)} issue times; give 1 to {MOST_ISSUE_TIMES}.")
+    name = str(asked.get("farm") or served.farm)[:100]
+    return Question(served, name, where, asked.get("power"), asked.get("weather"), issues)
 
 
 def from_table(
@@ -86,7 +106,7 @@ def from_table(
     if len(parts) > MOST_FARMS:
         raise Unprocessable(f"{len(parts):,} farms in one call; at most {MOST_FARMS:,}. Ask in parts.")
     return (
-        question(served, name[:100], *_split(part, variables), times, f"farm {name[:40]}")
+        Question(served, name[:100], f"farm {name[:40]}", *_split(part, variables), times)
         for (name,), part in parts.items()
     )
 
@@ -110,30 +130,45 @@ def _given(frame: pl.DataFrame, names: Sequence[str]) -> pl.Expr:
     return pl.any_horizontal(*filled, *(pl.col(name).fill_null("").str.strip_chars() != "" for name in texts))
 
 
-def question(
-    served: Served, name: str, power: Columns | None, weather: Columns | None, times: Times | None, where: str
-) -> Question:
-    """One farm's windows. times: None means the last at which power is known. Raises Unprocessable naming `where`."""
+def _together(asked: Sequence[Question]) -> list[Windows | WindcastError] | None:
+    """In one pass; None unless all are plain."""
+    if not all(isinstance(one.weather, dict) and isinstance(one.power, dict | None) for one in asked):
+        return None
+    found = plain.windows(
+        asked[0].served,
+        [one.power for one in asked],
+        [one.weather for one in asked],
+        [None if one.issue_times is None else list(one.issue_times) for one in asked],
+    )
+    if found is None:
+        return None
+    windows, counts = found
+    return [windows.take(slice(end - count, end)) for end, count in zip(counts.cumsum(), counts, strict=True)]
+
+
+def _alone(asked: Question) -> Windows | WindcastError:
+    where = asked.where
     try:
-        return Question(served, name, _windows(served, name, power, weather, times, where))
+        power, weather = (
+            table if table is None or isinstance(table, Columns) else bodies.columns(table, f"{where}.{name}")
+            for name, table in (("power", asked.power), ("weather", asked.weather))
+        )
+        return _windows(asked, farm_of(asked.served, asked.name, power, weather, where))
     except WindcastError as error:
         said = str(error)
-        raise Unprocessable(said if said.startswith(where) else f"{where}: {said}") from None
+        return Unprocessable(said if said.startswith(where) else f"{where}: {said}")
 
 
-def _windows(
-    served: Served, name: str, power: Columns | None, weather: Columns | None, times: Times | None, where: str
-) -> Windows:
-    farm = fitting(served.bundle, farm_of(served, name, power, weather, where))
-    task = served.bundle.forecaster.task
+def _windows(asked: Question, farm: FarmData) -> Windows:
+    farm, task, times = fitting(asked.served.bundle, farm), asked.served.bundle.forecaster.task, asked.issue_times
     if times is None:
         table = farm.power
         known = (table if table["power_mw"].null_count() == 0 else table.drop_nulls("power_mw"))["time"]
         if known.is_empty():
-            raise Unprocessable(f"{where}: no power is known, so say for which issue_times to forecast.")
+            raise Unprocessable(f"{asked.where}: no power is known, so say for which issue_times to forecast.")
         times = np.array([floor(known[-1], task.resolution).replace(tzinfo=None)], "datetime64[us]")
-    if not 0 < len(times) <= MOST_ISSUE_TIMES:
-        raise Unprocessable(f"{where}: {len(times)} issue times; give 1 to {MOST_ISSUE_TIMES}.")
+    elif not isinstance(times, np.ndarray):
+        times = bodies.parsed_times(times, f"{asked.where}.issue_times")
     return build_windows(farm, task, times).without_target()
 
 
@@ -196,7 +231,7 @@ def harmless(text: str) -> str:
     return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r", "\n")) else text
 
 
-def answers(asked: Question, forecast: Forecast, made_at: datetime) -> list[Issued]:
+def answers(asked: Question, windows: Windows, forecast: Forecast, made_at: datetime) -> list[Issued]:
     """One answer an issue time."""
     served, until = asked.served, asked.served.bundle.trained_until
     found = []
@@ -211,7 +246,7 @@ def answers(asked: Question, forecast: Forecast, made_at: datetime) -> list[Issu
                 title=asked.name,
                 forecast=forecast.take(slice(row, row + 1)),
                 made_at=made_at,
-                inputs=inputs_of(asked.windows, forecast, served, row),
+                inputs=inputs_of(windows, forecast, served, row),
                 interval=served.bundle.manifest.get("interval", "end"),
                 notes=tuple(notes),
             )

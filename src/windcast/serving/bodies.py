@@ -26,6 +26,10 @@ MOST_COLUMNS = 300
 MOST_CELLS = 20_000_000  # of a table once it is unpacked
 LONGEST_HEADER = 64_000  # bytes of a CSV's first row
 FIRST, LAST = np.datetime64("1970-01-01", "us"), np.datetime64("2200-01-01", "us")
+# of 2015-07-01T06:00:00Z: the least and the greatest letter at each place, and days until the first of each month
+LEAST = np.frombuffer(b"0000-00-00T00:00:00Z", np.uint8)
+SPAN = np.frombuffer(b"9999-99-99T99:99:99Z", np.uint8) - LEAST
+MONTHS = np.arange("1970-01", "2200-02", dtype="datetime64[M]").astype("datetime64[D]").astype(np.int32)
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -136,7 +140,7 @@ def _column(values: Any, height: int, name: str, where: str) -> NDArray[Any] | p
             return np.array(listed, np.float64)  # None becomes NaN
         except OverflowError:
             raise Unprocessable(f"{where}: column '{name[:60]}' has a number that is far too large.") from None
-    if kinds == {str} and (moments := _usual_times(listed)) is not None:
+    if kinds == {str} and (moments := usual_times(listed)) is not None:
         return moments
     if not kinds <= {str, bool, type(None)}:
         plain = kinds <= {str, int, float, bool, type(None)}
@@ -184,7 +188,7 @@ def utc(times: Times) -> pl.Series:
 
 def parsed_times(texts: Sequence[str | None], name: str) -> Times:
     """Times [N] from ISO 8601 texts; without an offset they are UTC."""
-    usual = _usual_times(texts)
+    usual = usual_times(texts)
     if usual is not None:
         return usual
     moments = np.full(len(texts), "NaT", "datetime64[us]")
@@ -194,15 +198,32 @@ def parsed_times(texts: Sequence[str | None], name: str) -> Times:
     return moments
 
 
-def _usual_times(texts: Sequence[str | None]) -> Times | None:
-    """Times all written in 20 letters that end with Z, as 2015-07-01T06:00:00Z; None where one is not."""
+def usual_times(texts: Sequence[str | None]) -> Times | None:
+    """Times all written in 20 letters that end with Z, as 2015-07-01T06:00:00Z, 1970 to 2199; None where one is not."""
     try:
-        if "".join([text[19:] for text in texts]) != "Z" * len(texts):  # type: ignore[index]
-            return None
-        seconds = [datetime.fromisoformat(text).timestamp() for text in texts]  # type: ignore[arg-type]
-    except (TypeError, ValueError, OverflowError):
+        letters = "".join(texts).encode("ascii")  # type: ignore[arg-type]
+    except (TypeError, UnicodeEncodeError):
         return None
-    return np.rint(np.array(seconds) * 1e6).astype(np.int64).view("datetime64[us]")
+    if len(letters) != 20 * len(texts):
+        return None
+    if not texts:
+        return np.empty(0, "datetime64[us]")
+    places = np.frombuffer(letters, np.uint8).reshape(-1, 20) - LEAST  # a lesser letter becomes large
+    if (places > SPAN).any():
+        return None
+    digits = places.T.astype(np.int32, order="C")
+    pairs = 10 * digits[[2, 5, 8, 11, 14, 17]] + digits[[3, 6, 9, 12, 15, 18]]
+    if (pairs[1:] > [[12], [31], [23], [59], [59]]).any() or not pairs[1:3].all():
+        return None
+    months = 12 * (1000 * digits[0] + 100 * digits[1] + pairs[0] - 1970) + pairs[1] - 1
+    if months.min() < 0 or months.max() >= len(MONTHS) - 1:
+        return None
+    days = MONTHS[months] + pairs[2] - 1
+    if (days >= MONTHS[months + 1]).any():
+        return None
+    seconds = days.astype(np.int64) * 86_400 + (60 * pairs[3] + pairs[4]) * 60 + pairs[5]
+    moments: Times = (seconds * 1_000_000).view("datetime64[us]")
+    return moments
 
 
 def moment(text: str, where: str) -> datetime:

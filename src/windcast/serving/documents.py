@@ -60,7 +60,7 @@ def inputs_of(windows: Windows, forecast: Forecast, served: Served, row: int = 0
     """What the forecast of one issue time stood on, as plain values."""
     task, issue = windows.task, windows.issue_times[row]
     rungs = forecast.rung[row].tolist()
-    lag = int(power_lag(windows.take(slice(row, row + 1)))[0])
+    lag = int(power_lag(windows)[row])
     step = np.timedelta64(task.resolution, "us")
     seen = task.history and lag < task.history
     ages = windows.weather_age[row, windows.future]

@@ -3,10 +3,11 @@
 Nothing is written to disk, and nothing beyond the bound is kept, however large the upload or what it inflates to.
 """
 
+import io
 import re
 import zlib
 from collections.abc import AsyncIterable, AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
@@ -23,7 +24,7 @@ class Upload:
     """A file of a form. name: as the client called it, cleaned, for messages only: never a path to open."""
 
     name: str
-    data: bytes
+    data: bytes = field(repr=False)
 
 
 async def read_body(
@@ -142,7 +143,7 @@ class Form:
     def __init__(self, content_type: str | None, *, field: str) -> None:
         self.field = field
         self.name: str | None = None  # of the file, once its part has begun
-        self.data = bytearray()
+        self.data = io.BytesIO()  # gives what it holds without a copy, as a bytearray cannot
         self.ended = False
         self._header: tuple[bytearray, bytearray] = (bytearray(), bytearray())
         self._disposition = b""
@@ -164,7 +165,7 @@ class Form:
             )
         if self.name is None:
             raise Unprocessable(f"The form has no field '{self.field}'. Send the table in it: {EXAMPLE}.")
-        return Upload(self.name, bytes(self.data))
+        return Upload(self.name, self.data.getvalue())
 
     def _open(self, content_type: str | None) -> MultipartParser:
         kind, options = parse_options_header((content_type or "").encode(errors="replace").decode("latin-1"))
@@ -214,7 +215,7 @@ class Form:
         self.name = shown(options.get(b"filename", b"").decode("utf-8", "replace")) or "the table"
 
     def _on_part_data(self, data: bytes, start: int, end: int) -> None:
-        self.data.extend(data[start:end])
+        self.data.write(data[start:end])
 
     def _on_end(self) -> None:
         self.ended = True

@@ -1,12 +1,10 @@
 """Bundles, and forecasts for whoever brings history and weather along."""
 
 import asyncio
-from collections.abc import Iterator
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 
-from windcast.models.forecast import Forecast
 from windcast.serving import asking, bodies, schemas
 from windcast.serving.documents import MEDIA, document, dumps, stamp
 from windcast.serving.guards import Reader
@@ -14,8 +12,6 @@ from windcast.serving.problems import NotAcceptable
 from windcast.serving.routes.reading import Cursor, Levels, Limit, answer, following, read, shelf_of
 from windcast.serving.shelf import Served
 from windcast.serving.state import Shared
-
-AT_A_STRETCH = 32  # questions read before others have a turn
 
 router = APIRouter(prefix="/v1")
 
@@ -70,10 +66,16 @@ async def forecasts(
     else:
         table = bodies.frame(content, kind)
         asked = asking.from_table(table, shelf, bundle=bundle, issue_times=issue_time or ())
-    made = await _forecast(asked)
+    loop = asyncio.get_running_loop()
+    questions = list(asked) if kind == bodies.JSON else await loop.run_in_executor(service.files, list, asked)
+    made = await asyncio.gather(*(one.served.batcher.forecast(one) for one in questions))
     now = service.now()
-    issued = [one for question, forecast in made for one in asking.answers(question, forecast, now)]
-    chosen = {q.served.name: bodies.levels(levels, q.served.bundle.forecaster.task.levels) for q, _ in made}
+    issued = [
+        issued
+        for question, (windows, forecast) in zip(questions, made, strict=True)
+        for issued in asking.answers(question, windows, forecast, now)
+    ]
+    chosen = {q.served.name: bodies.levels(levels, q.served.bundle.forecaster.task.levels) for q in questions}
     for one in issued:
         service.metrics.answered.labels(one.served.name, one.inputs["rung"]).inc()
     if format == "json":
@@ -81,17 +83,6 @@ async def forecasts(
             dumps({"forecasts": [document(one, chosen[one.served.name]) for one in issued]}), media_type=MEDIA["json"]
         )
     return Response(asking.table(issued, chosen, format), media_type=MEDIA[format])
-
-
-async def _forecast(asked: Iterator[asking.Question]) -> list[tuple[asking.Question, Forecast]]:
-    """Reading a long list of questions lets others have their turn in between."""
-    questions = []
-    for question in asked:
-        questions.append(question)
-        if len(questions) % AT_A_STRETCH == 0:
-            await asyncio.sleep(0)
-    made = await asyncio.gather(*(one.served.batcher.forecast(one.windows) for one in questions))
-    return list(zip(questions, made, strict=True))
 
 
 def card(served: Served) -> dict[str, Any]:
