@@ -1,20 +1,24 @@
 """Charts show what they are given, name their axes with units, and survive what data can do to them."""
 
+import io
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import matplotlib as mpl
 import numpy as np
 import polars as pl
 import pytest
+from matplotlib import image as plt_image
 from matplotlib.collections import PolyCollection
 from matplotlib.dates import date2num
+from matplotlib.font_manager import FontProperties
 from matplotlib.patches import StepPatch
 from small_backtests import ALL, NAIVE, renamed, small
 
 from windcast.data.task import PERCENTILES
 from windcast.data.windows import build_windows
 from windcast.evaluation import charts
-from windcast.evaluation.charts import embed, style
+from windcast.evaluation.charts import embed, raster, style
 from windcast.evaluation.failure import Failures, failures, forecast_speed
 from windcast.evaluation.leaderboard import by_lead
 from windcast.evaluation.reliability import reliability
@@ -30,15 +34,21 @@ def steps_of(figure):
 
 
 def words_of(figure):
-    axes = figure.axes[0]
-    return " ".join([axes.get_xlabel(), *(text.get_text() for text in axes.texts)])
+    return " ".join(text.get_text() for text in figure.texts)
+
+
+def signs_of(figure):
+    """The labels of what is drawn, each of which stands in the legend."""
+    labels = [patch.get_label() for patch in steps_of(figure)]
+    assert [text.get_text() for text in figure.texts][-len(labels) :] == labels
+    return labels
 
 
 def test_a_fan_chart_draws_the_quantiles_of_its_row_over_the_intervals_they_are_for():
     forecast = small(levels=PERCENTILES).forecasts["power_curve"]
     figure = charts.fan_chart(forecast, 5)
     *bands, median = steps_of(figure)
-    assert legend_of(figure) == ["98 % band", "90 % band", "80 % band", "50 % band", "median forecast"]
+    assert signs_of(figure) == ["98 % band", "90 % band", "80 % band", "50 % band", "median forecast"]
     for band, tail in zip(bands, (0.01, 0.05, 0.1, 0.25), strict=True):
         np.testing.assert_array_equal(band.get_data().values, forecast.quantile(1 - tail)[5])
         np.testing.assert_array_equal(band.get_data().baseline, forecast.quantile(tail)[5])
@@ -56,10 +66,8 @@ def test_bands_darken_from_the_widest_to_the_narrowest():
 
 
 def test_bands_that_the_levels_do_not_reach_are_not_drawn():
-    assert legend_of(charts.fan_chart(small(NAIVE, levels=(0.25, 0.5, 0.75)).forecasts["persistence"], 0)) == [
-        "50 % band",
-        "median forecast",
-    ]
+    figure = charts.fan_chart(small(NAIVE, levels=(0.25, 0.5, 0.75)).forecasts["persistence"], 0)
+    assert signs_of(figure) == ["50 % band", "median forecast"]
 
 
 def test_past_power_ends_and_the_truth_begins_at_the_issue_time():
@@ -72,7 +80,7 @@ def test_past_power_ends_and_the_truth_begins_at_the_issue_time():
     assert known.get_data().edges[-1] == truth.get_data().edges[0] == issue
     np.testing.assert_array_equal(known.get_data().values, past)
     np.testing.assert_allclose(truth.get_data().values, result.observed[2])
-    assert legend_of(figure)[-2:] == ["measured, known then", "measured afterwards"]
+    assert signs_of(figure)[-2:] == ["measured, known then", "measured afterwards"]
     assert figure.axes[0].lines[0].get_xdata()[0] == issue
     assert forecast.issue_times[2].item().strftime("issued %d %b %Y %H:%M UTC") in words_of(figure)
     assert "$5 and" in charts.inline(figure, name="x", alt="$5 and").replace("\\", "")
@@ -90,7 +98,7 @@ def test_past_power_at_given_times_leaves_gaps_where_there_is_none():
 
 def test_a_fan_chart_says_what_it_stands_on_only_if_that_is_less_than_everything():
     fresh = small().forecasts["power_curve"]
-    assert charts.fan_chart(fresh, 0).axes[0].get_xlabel() == "time (UTC)"
+    assert "time (UTC)" in [text.get_text() for text in charts.fan_chart(fresh, 0).texts]
     rung = fresh.rung.copy()
     rung[0, 4:] = Rung.OLDER_RUN
     said = words_of(charts.fan_chart(replace(fresh, rung=rung), 0)).replace("\n", " ")
@@ -98,6 +106,70 @@ def test_a_fan_chart_says_what_it_stands_on_only_if_that_is_less_than_everything
     rung[:] = Rung.NO_POWER
     said = words_of(charts.fan_chart(replace(fresh, rung=rung, reanalysis=True), 0)).replace("\n", " ")
     assert "No recent power; from weather alone. The weather is reanalysis" in said
+
+
+@pytest.mark.parametrize("size", [style.WIDE, (5.0, 3.9)])
+@pytest.mark.parametrize("past", [None, np.arange(30.0) % 10])
+def test_everything_around_a_fan_chart_stands_on_the_page_and_apart(size, past):
+    result = small(levels=PERCENTILES)
+    forecast = replace(result.forecasts["power_curve"], reanalysis=True)
+    figure = charts.fan_chart(forecast, 0, past_power=past, observed=result.observed[0], title="A hill", size=size)
+    boxes = {text.get_text(): text.get_window_extent() for text in figure.texts}
+    page = figure.bbox
+    for said, box in boxes.items():
+        assert page.x0 <= box.x0 < box.x1 <= page.x1, said
+        assert page.y0 <= box.y0 < box.y1 <= page.y1, said
+        others = [other for other, beside in boxes.items() if other != said and box.overlaps(beside)]
+        assert not others or said.startswith(("issued", "capacity")), (said, others)
+
+
+def test_ticks_stand_where_the_data_say():
+    figure = charts.fan_chart(small().forecasts["persistence"], 0, past_power=np.zeros(24))
+    axes = figure.axes[0]
+    texts = {text.get_text(): text for text in figure.texts}
+    for said, text in texts.items():
+        x, y = axes.transData.inverted().transform(text.get_transform().transform(text.get_position()))
+        if said.isdecimal():
+            assert y == pytest.approx(float(said))
+        if said in ("12:00", "18:00"):
+            assert x % 1 == pytest.approx(int(said[:2]) / 24)
+    assert {"2", "10", "12:00", "18:00"} <= set(texts)
+
+
+def test_a_picture_is_the_pixels_that_matplotlib_draws_but_for_the_edges_of_letters():
+    def figure():
+        result = small(levels=PERCENTILES)
+        return charts.fan_chart(result.forecasts["power_curve"], 0, observed=result.observed[0], title="A hill")
+
+    content = io.BytesIO()
+    figure().savefig(content, format="png", dpi=100)
+    content.seek(0)
+    theirs = plt_image.imread(content)[..., :3]
+    for _ in range(2):  # drawn with texts that are kept, too
+        ours = plt_image.imread(io.BytesIO(style.png(figure())))
+        assert ours.shape == theirs.shape
+        differing = np.abs(ours - theirs).max(axis=2) > 0.05
+        assert differing.mean() < 0.02
+        assert abs(ours.mean() - theirs.mean()) < 1e-3
+
+
+def test_pictures_drawn_at_once_in_several_threads_are_the_same():
+    forecasts = small().forecasts
+    names = [*forecasts] * 6
+    alone = {name: style.png(charts.fan_chart(forecasts[name], 0, title=name)) for name in forecasts}
+    with ThreadPoolExecutor(4) as pool:
+        together = pool.map(lambda name: style.png(charts.fan_chart(forecasts[name], 0, title=name)), names)
+        assert list(together) == [alone[name] for name in names]
+    assert len(set(alone.values())) == len(alone)
+
+
+def test_what_is_kept_of_texts_does_not_grow_with_their_number():
+    forecast = small().forecasts["persistence"]
+    for place in range(60):
+        style.png(charts.fan_chart(forecast, 0, title=f"farm {place}" * 3))
+    assert raster._text.cache_info().currsize <= raster.TEXTS
+    longest = raster._text("W" * raster.SHORT, FontProperties(family=style.FONT, size=11), 0, (0, 0, 0, 1), 100)[0]
+    assert longest.nbytes * raster.TEXTS < 32_000_000
 
 
 def test_a_horizon_of_one_step_is_an_area_and_not_an_invisible_point():

@@ -272,6 +272,13 @@ def test_future_rows_without_power_are_weather_for_the_hours_to_come():
     assert windows.weather[0, windows.future, 0].tolist() == [30.0, 31.0, 32.0]
 
 
+@pytest.mark.parametrize(("second", "minutes"), [(0, 120), (1, 60)])
+def test_the_step_of_the_weather_is_that_of_the_rows_that_hold_any_of_it(second, minutes):
+    one, other = ([5.0 if k % 2 == phase else "" for k in range(48)] for phase in (0, second))
+    found = farm(csv({"t": hours(48), "p": powers(48), "Ws1": one, "Ws2": other, "Ws3": one}))
+    assert found.farm.weather_resolution == timedelta(minutes=minutes)
+
+
 def test_without_weather_a_farm_still_comes_and_what_is_missing_is_said():
     found = farm(csv({"time": hours(48), "power": powers(48)}))
     assert found.farm.weather.is_empty()

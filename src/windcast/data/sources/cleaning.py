@@ -3,7 +3,7 @@ refused.
 """
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import polars as pl
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from windcast.data.sources.reading import Table, counted
 from windcast.errors import DataContractError
 
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # Standby consumption of turbines is a few per mille of capacity; beyond this a sign or a unit is wrong.
 MOST_STANDBY = 0.05
 # Meters read a little above the nameplate.
@@ -58,7 +59,7 @@ def rows_once(frame: pl.DataFrame, table: Table, keys: Sequence[str], repairs: l
 
 def _ascending(frame: pl.DataFrame, keys: Sequence[str]) -> bool:
     """Whether every row's keys lie after those of the row before it, as in nearly every file."""
-    if frame.select(pl.col(keys).null_count()).sum_horizontal().item():
+    if any(frame[key].null_count() for key in keys):
         return False
     later = np.zeros(max(frame.height - 1, 0), bool)
     for key in reversed(keys):
@@ -68,8 +69,8 @@ def _ascending(frame: pl.DataFrame, keys: Sequence[str]) -> bool:
 
 
 def _micros(times: pl.Series) -> NDArray[np.int64]:
-    found: NDArray[np.int64] = times.to_physical().to_numpy()
-    return found
+    """[N] microseconds since 1970 of times without nulls."""
+    return times.to_numpy().astype("datetime64[us]", copy=False).view(np.int64)
 
 
 def _written(value: float | None) -> str:
@@ -94,7 +95,7 @@ def smallest_step(times: pl.Series) -> timedelta | None:
 
 def _steps(times: pl.Series) -> NDArray[np.int64]:
     """Microseconds between neighbouring distinct times."""
-    stamps = _micros(times.drop_nulls().dt.cast_time_unit("us"))
+    stamps = _micros(times.drop_nulls() if times.null_count() else times)
     if not (stamps[1:] > stamps[:-1]).all():
         stamps = np.unique(stamps)
     return np.diff(stamps)
@@ -127,11 +128,11 @@ def resolution_of(times: pl.Series, stated_minutes: float | None, table: Table) 
 
 
 def between(frame: pl.DataFrame, key: str, first: datetime, last: datetime) -> pl.DataFrame:
-    """The rows whose time is in [first, last]."""
+    """The rows whose time, in UTC and microseconds, is in [first, last]."""
     if not _ascending(frame, [key]):
         return frame.filter(pl.col(key).is_between(first, last))
-    bounds = pl.Series([first, last], dtype=frame[key].dtype)
-    begin, end = np.searchsorted(_micros(frame[key]), _micros(bounds) + np.array([0, 1]))
+    bounds = [(time - EPOCH) // timedelta(microseconds=1) for time in (first, last)]
+    begin, end = np.searchsorted(_micros(frame[key]), np.array(bounds) + np.array([0, 1]))
     return frame.slice(int(begin), int(end - begin))
 
 
@@ -217,7 +218,8 @@ def _check_unit(power: pl.Series, table: Table, column: str, unit: str, capacity
     positive = power.filter(power > 0)
     if positive.is_empty():
         return
-    top = float(positive.quantile(0.99) or 0.0) / capacity_mw
+    place = round(0.99 * (len(positive) - 1))
+    top = float(np.partition(positive.to_numpy(), place)[place]) / capacity_mw
     finer = {"MW": "kW", "kW": "W", "fraction": "percent"}.get(unit)
     coarser = {"MW": "capacity_mw", "kW": "MW", "W": "kW", "percent": "fraction"}.get(unit)
     ratio = 100.0 if "fraction" in (unit, coarser) else 1000.0

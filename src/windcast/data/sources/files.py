@@ -283,10 +283,14 @@ def _of_interest(frame: pl.DataFrame, wanted: tuple[datetime, datetime] | None) 
     """The rows of the wanted times, and the step of all rows that hold a value; all rows and 0 if all are wanted."""
     if wanted is None:
         return frame, timedelta(0)
-    variables = [c for c in frame.columns if c not in ("row", "valid_time", "available_at")]
-    times = frame.filter(pl.any_horizontal(pl.col(variables).is_not_null()))["valid_time"]
-    step = cleaning.smallest_step(times) or timedelta(0)
-    return cleaning.between(frame, "valid_time", *wanted), step
+    values = frame.drop("row", "valid_time", "available_at", strict=False)
+    # nearly always, the variable that is known most often shows the step of all rows, and none can be smaller
+    fullest = min(values.iter_columns(), key=pl.Series.null_count)
+    step = cleaning.smallest_step(frame["valid_time"].filter(fullest.is_not_null()))
+    if step is None or step != cleaning.smallest_step(frame["valid_time"]):
+        known = values.select(pl.any_horizontal(pl.all().is_not_null())).to_series()
+        step = cleaning.smallest_step(frame["valid_time"].filter(known))
+    return cleaning.between(frame, "valid_time", *wanted), step or timedelta(0)
 
 
 def as_written(said: FarmMapping) -> set[str] | None:

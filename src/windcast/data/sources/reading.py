@@ -48,6 +48,7 @@ _MARKUP = (
     (("<?xml", "<"), "XML. Convert it to CSV"),
     (("{", "["), "JSON. Convert it to CSV or Parquet"),
 )
+_CONTROL = bytes(byte for byte in range(32) if byte < 9 or byte > 13)
 _DATE_LIKE = re.compile(r"^\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}")
 
 
@@ -193,8 +194,7 @@ def _what_else(data: bytes) -> str | None:
     head = data[:4096]
     if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or _wide(head):
         return None
-    control = sum(byte < 9 or 13 < byte < 32 for byte in head)
-    if control:
+    if head != head.translate(None, _CONTROL):
         return "binary data, not text. Give a CSV or Parquet file"
     text = head.removeprefix(codecs.BOM_UTF8).lstrip().lower().decode("latin-1")
     return next((kind for starts, kind in _MARKUP if text.startswith(starts)), None)

@@ -223,11 +223,12 @@ def _fitting(bodies: pl.Series) -> list[str]:
 
 def _conceivable(text: str) -> list[str]:
     """The formats that have the signs of a text: all others are certain to fail."""
-    worded = any(c.isalpha() for c in text)
+    worded, year_first = any(c.isalpha() for c in text), text[:4].isdecimal()
     return [
         pattern
         for pattern in FORMATS
         if worded == pattern.endswith("%p")
+        and year_first == pattern.startswith("%Y")
         and all(text.count(sign) == pattern.count(sign) for sign in "-/:")
         and (text.count(".") == pattern.count(".") or ("%.f" in pattern and text.count(".") == pattern.count(".") - 1))
     ]

@@ -1,13 +1,14 @@
 """Fan chart: one forecast with its bands, what came before it, and what happened."""
 
+from collections.abc import Iterator
 from datetime import UTC
 from textwrap import wrap
 from typing import Any
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, date2num, num2date
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.patches import StepPatch
 from matplotlib.patheffects import Normal, Stroke
 from matplotlib.ticker import MaxNLocator
@@ -15,12 +16,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from windcast.data.farm import Times
 from windcast.evaluation.charts import style
+from windcast.evaluation.charts.frame import LINE, ROW, Frame, Ticks
 from windcast.models.forecast import Forecast, Rung
+
+Edges = NDArray[np.float64]
 
 REANALYSIS = "The weather is reanalysis, made afterwards: with a real weather forecast the errors would be larger."
 CHARACTERS_PER_INCH = 11
-# points: a line of small text, and of the legend
-LINE, ROW = 12.6, 14.4
 # Of ticks by year, month, day, hour, minute and second; DAWN where the larger unit begins.
 TICKS = ["%Y", "%b %Y", "%d %b", "%H:%M", "%H:%M", "%H:%M:%S"]
 DAWN = ["%Y", "%b %Y", "%d %b", "%d %b", "%H:%M", "%H:%M"]
@@ -47,68 +49,67 @@ def fan_chart(
     """
     task, issue = forecast.task, forecast.issue_times[row]
     step = np.timedelta64(task.resolution, "us")
-    # placed by hand: to let matplotlib measure every text takes longer than to draw them
-    figure = Figure(figsize=size, facecolor="white")
-    axes = figure.add_axes((0.1, 0.3, 0.8, 0.6))
-    style.dress(axes, ylabel="power (MW)")
     ahead = _days(issue + step * np.arange(task.horizon + 1))
-    drawn: dict[str, StepPatch] = {}
-    for percent in style.SHADES:
+    past = None
+    if past_power is not None:
+        past = _on_grid(np.asarray(past_power, np.float64), past_times, issue, step)
+    known_from = ahead[0] if past is None else past[0][0]
+    span, top = (float(min(known_from, ahead[0])), float(ahead[-1])), task.capacity_mw * 1.1
+    drawn = [*_ahead(forecast, row, ahead), *_measured(past, ahead, observed)]
+    powers, note = _powers(top), wrap(_stands_on(forecast, row), int(size[0] * CHARACTERS_PER_INCH))
+    columns = 4 if size[0] > 7 else 3
+    frame = Frame.around(
+        span,
+        (0, top),
+        size=size,
+        left=28 + 5.9 * max(len(text) for _, text in powers),
+        bottom=32 + LINE * (1 + len(note)) + ROW * -(-len(drawn) // columns),
+        right=8,
+        top=38 if title else 20,
+    )
+    for patch in drawn:
+        frame.axes.add_artist(patch)
+    frame.scale(_times(*span), powers)
+    _mark(frame, issue, capacity_mw=task.capacity_mw)
+    frame.write("power (MW)", 8, (frame.bottom + frame.top) / 2, fontsize=style.TEXT, rotation=90, va="center")
+    frame.write("\n".join(["time (UTC)", *note]), frame.left, frame.bottom - 22, fontsize=style.TEXT, va="top")
+    if title:
+        frame.write(style.plain(title), 0.72 * size[0], 72 * size[1] - 4, fontsize=style.TEXT + 1.5, va="top")
+    frame.legend(drawn, columns=columns)
+    return frame.figure
+
+
+def _ahead(forecast: Forecast, row: int, edges: Edges) -> Iterator[StepPatch]:
+    """The bands that the levels reach, from the widest, and the median."""
+    for percent, shade in style.SHADES.items():
         tail = (100 - percent) / 200
         if forecast.levels[0] <= tail + 1e-9 and forecast.levels[-1] >= 1 - tail - 1e-9:
             low, high = forecast.quantile(tail)[row], forecast.quantile(1 - tail)[row]
-            shade = style.SHADES[percent]
-            band = _steps(axes, high, ahead, baseline=low, fill=True, color=shade, linewidth=0)
-            drawn[f"{percent} % band"] = band
-    drawn["median forecast"] = _steps(axes, forecast.median[row], ahead, color=style.MEDIAN, linewidth=1.9)
-    first = float(ahead[0])
-    if past_power is not None:
-        edges, power = _on_grid(np.asarray(past_power, np.float64), past_times, issue, step)
-        drawn["measured, known then"] = _steps(axes, power, edges, color=style.INK, linewidth=1.3)
-        first = min(first, float(edges[0]))
+            yield _steps(high, edges, f"{percent} % band", baseline=low, fill=True, color=shade, linewidth=0)
+    yield _steps(forecast.median[row], edges, "median forecast", color=style.MEDIAN, linewidth=1.9)
+
+
+def _measured(
+    past: tuple[Edges, NDArray[np.float64]] | None, ahead: Edges, observed: ArrayLike | None
+) -> Iterator[StepPatch]:
+    look = {"color": style.INK, "linewidth": 1.3}
+    if past is not None:
+        yield _steps(past[1], past[0], "measured, known then", **look)
     if observed is not None:
-        truth = _steps(axes, np.asarray(observed, np.float64), ahead, color=style.INK, linewidth=1.3)
+        truth = _steps(np.asarray(observed, np.float64), ahead, "measured afterwards", **look)
         truth.set_linestyle((0, (3, 1.2)))
         truth.set_path_effects([Stroke(linewidth=2.6, foreground="white", alpha=0.7), Normal()])
-        drawn["measured afterwards"] = truth
-    axes.set(xlim=(first, ahead[-1]), ylim=(0, task.capacity_mw * 1.1))
-    _mark(axes, issue, capacity_mw=task.capacity_mw)
-    _ticks(axes)
-    note = wrap(_stands_on(forecast, row), int(size[0] * CHARACTERS_PER_INCH))
-    axes.set_xlabel("\n".join(["time (UTC)", *note]), loc="left")
-    if title:
-        look: dict[str, Any] = {"fontsize": style.TEXT + 1.5, "color": style.INK, "fontfamily": style.FONT}
-        figure.text(0.01, 1 - 4 / (72 * size[1]), style.plain(title), ha="left", va="top", **look)
-    columns = 4 if size[0] > 7 else 3
-    style.legend(figure, list(drawn.values()), list(drawn), columns=columns, loc="lower left")
-    _place(axes, size, titled=bool(title), notes=1 + len(note), rows=-(-len(drawn) // columns))
-    return figure
+        yield truth
 
 
-def _steps(axes: Axes, values: NDArray[np.floating], edges: NDArray[np.float64], **look: Any) -> StepPatch:
-    """As `axes.stairs`, without measuring the data: the limits of the axes are set."""
-    patch = StepPatch(values, edges, **({"fill": False, "baseline": None} | look))
-    axes.add_artist(patch)
-    return patch
-
-
-def _place(axes: Axes, size: tuple[float, float], *, titled: bool, notes: int, rows: int) -> None:
-    """Leaves room around the axes for what stands there; the texts are of known sizes."""
-    width, height = 72 * size[0], 72 * size[1]
-    digits = max(len(label.get_text()) for label in axes.get_yticklabels())
-    left, below = 28 + 5.9 * digits, 20 + LINE * notes
-    bottom, top = below + 12 + ROW * rows, height - (38 if titled else 20)
-    inner = (width - left - 8, top - bottom)
-    axes.set_position((left / width, bottom / height, inner[0] / width, inner[1] / height))
-    axes.xaxis.set_label_coords(0, -22 / inner[1])
-    axes.xaxis.label.set_verticalalignment("top")
-    axes.yaxis.set_label_coords(-(left - 8) / inner[0], 0.5)
-    axes.yaxis.label.set_verticalalignment("top")
+def _steps(values: NDArray[np.floating], edges: Edges, label: str, **look: Any) -> StepPatch:
+    """As `Axes.stairs` draws."""
+    return StepPatch(values, edges, label=label, **({"fill": False, "baseline": None} | look))
 
 
 def _on_grid(
     power: NDArray[np.float64], times: Times | None, issue: np.datetime64, step: np.timedelta64
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+) -> tuple[Edges, NDArray[np.float64]]:
     """Edges [K + 1] and power [K] of every interval from the first to the last time, NaN where none is given."""
     if times is None:
         return _days(issue + step * np.arange(-len(power), 1)), power
@@ -118,51 +119,35 @@ def _on_grid(
     return _days(times[0] + step * np.arange(-1, len(filled))), filled
 
 
-def _mark(axes: Axes, issue: np.datetime64, *, capacity_mw: float) -> None:
-    at = float(_days(issue))
+def _mark(frame: Frame, issue: np.datetime64, *, capacity_mw: float) -> None:
+    at, axes = float(_days(issue)), frame.axes
     first, last = axes.get_xlim()
     place = (at - first) / (last - first)
-    axes.axvline(at, color=style.INK, linewidth=1, linestyle=(0, (1, 1)))
-    axes.annotate(
-        f"issued {issue.item():%d %b %Y %H:%M} UTC",
-        (at, 1),
-        xycoords=("data", "axes fraction"),
-        xytext=(0, 3),
-        textcoords="offset points",
-        ha="left" if place < 0.2 else "right" if place > 0.8 else "center",
-        fontsize=style.SMALL,
-        fontfamily=style.FONT,
-        color=style.INK,
-    )
-    axes.axhline(capacity_mw, color=style.MUTED, linewidth=0.8, linestyle="--")
-    axes.annotate(
-        f"capacity {capacity_mw:g} MW",
-        (1, capacity_mw),
-        xycoords=("axes fraction", "data"),
-        xytext=(-2, 2),
-        textcoords="offset points",
-        ha="right",
-        fontsize=style.SMALL,
-        fontfamily=style.FONT,
-        color=style.MUTED,
-    )
+    axes.add_artist(Line2D([at, at], axes.get_ylim(), color=style.INK, linewidth=1, linestyle=(0, (1, 1))))
+    side = "left" if place < 0.2 else "right" if place > 0.8 else "center"
+    frame.write(f"issued {issue.item():%d %b %Y %H:%M} UTC", frame.across(at), frame.top + 3, ha=side)
+    capacity = [capacity_mw, capacity_mw]
+    axes.add_artist(Line2D([first, last], capacity, color=style.MUTED, linewidth=0.8, linestyle="--"))
+    look = {"ha": "right", "color": style.MUTED}
+    frame.write(f"capacity {capacity_mw:g} MW", frame.right - 2, frame.up(capacity_mw) + 2, **look)
 
 
-def _ticks(axes: Axes) -> None:
-    """Fixed ticks: matplotlib would look for them again at every step of drawing."""
-    (first, last), (_, top) = axes.get_xlim(), axes.get_ylim()
+def _times(first: float, last: float) -> Ticks:
     locator = AutoDateLocator(tz=UTC, minticks=3, maxticks=8)  # type: ignore[no-untyped-call]
     formatter = ConciseDateFormatter(  # type: ignore[no-untyped-call]
         locator, tz=UTC, formats=TICKS, zero_formats=DAWN, show_offset=False
     )
     times = locator.tick_values(num2date(first), num2date(last))  # type: ignore[no-untyped-call]
     times = [time for time in times if first <= time <= last]
-    axes.set_xticks(times, formatter.format_ticks(times))  # type: ignore[no-untyped-call]
-    powers = [p for p in MaxNLocator(nbins=6, steps=[1, 2, 2.5, 5, 10]).tick_values(0, top) if 0 <= p <= top]
-    axes.set_yticks(powers, [f"{p:g}" for p in powers])
+    return list(zip(times, formatter.format_ticks(times), strict=True))  # type: ignore[no-untyped-call]
 
 
-def _days(times: Times | np.datetime64) -> NDArray[np.float64]:
+def _powers(top: float) -> Ticks:
+    found = MaxNLocator(nbins=6, steps=[1, 2, 2.5, 5, 10]).tick_values(0, top)
+    return [(float(p), f"{p:g}") for p in found if 0 <= p <= top]
+
+
+def _days(times: Times | np.datetime64) -> Edges:
     """As matplotlib counts time."""
     return np.asarray(date2num(times))  # type: ignore[no-untyped-call]
 
