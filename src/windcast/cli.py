@@ -250,7 +250,7 @@ def serve(
     else:
         with _progress("History") as on_progress:
             service = serving.opened(chosen, demo=not bundles, history=history, on_progress=on_progress)
-    serving.run(service, on_ready=lambda address: _say(f"windcast listens on [bold]{_plain(address)}[/bold]"))
+    serving.run(service, on_ready=lambda address: typer.echo(f"windcast listens on {typer.style(address, bold=True)}"))
 
 
 @keys_app.command("add")

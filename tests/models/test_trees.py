@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from windcast.models import trees
+from windcast.models.booster import Booster
 
 RNG = np.random.default_rng(0)
 INPUTS = RNG.normal(size=(400, 5)).astype(np.float32)
@@ -48,3 +49,27 @@ def test_boosters_that_lie_in_a_file_one_after_the_other_are_joined(tmp_path: Pa
     members = boosters(rounds=(5, 3))
     (tmp_path / "two.txt").write_text(trees.SEPARATOR.join(member.model_to_string() for member in members))
     np.testing.assert_array_equal(trees.predict(trees.load(tmp_path / "two.txt"), INPUTS, 1), apart(members))
+
+
+def test_a_booster_answers_as_lightgbms_own_package_does_to_the_bit() -> None:
+    grown = boosters(rounds=(9,))[0]
+    booster = Booster(grown.model_to_string())
+    wide = np.asfortranarray(INPUTS, np.float64)
+    for inputs in (INPUTS, wide, INPUTS[:1]):
+        np.testing.assert_array_equal(booster.predict(inputs, num_threads=1), grown.predict(inputs, num_threads=1))
+        leaves = [each.predict(inputs, num_threads=1, pred_leaf=True) for each in (booster, grown)]
+        np.testing.assert_array_equal(leaves[0].reshape(leaves[1].shape), leaves[1])
+    assert booster.num_trees() == grown.num_trees() == 9
+
+
+def test_a_booster_refuses_rows_of_other_features() -> None:
+    with pytest.raises(ValueError, match="number of features"):
+        Booster(boosters(rounds=(2,))[0].model_to_string()).predict(INPUTS[:, :3], num_threads=1)
+
+
+def test_a_booster_of_a_longer_text_than_usual_gives_all_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    booster = trees.join(boosters(rounds=(9, 9)))
+    whole = booster.model_to_string()
+    monkeypatch.setattr("windcast.models.booster.ROOM", 100)
+    assert booster.model_to_string() == whole
+    assert whole.rstrip().endswith("end of parameters")

@@ -26,7 +26,7 @@ from windcast.models.forecast import Forecast, Rung
 Floats = NDArray[np.float64]
 
 MOST_ANCHORS = 21
-ROWS = 64  # issue times renamed together, to stay in the cache
+ROWS = 8  # issue times renamed together, to stay in the cache
 LEAST_HOLDOUT = 200  # issue times; with fewer the level map starts where nothing is changed
 
 
@@ -148,7 +148,8 @@ class Calibrated(Forecaster):
             return inner
         extended, fresh = self._extended(inner)
         values = _renamed(extended, self.state.inner[None].astype(np.float32), self.task)
-        return inner.with_values(np.where(fresh, values, inner.values))
+        values[~fresh] = inner.values[~fresh]
+        return inner.with_values(values)
 
     def _walk(self, inner: Forecast, windows: Windows) -> tuple[Array, LevelMap]:
         """Calibrated quantiles [B, H, Q] and the memory after them: first the truth, then the forecast, in time."""
@@ -164,16 +165,19 @@ class Calibrated(Forecaster):
             place = issue % len(state.issue_steps)
             state.issue_steps[place] = issue
             state.issued[place] = extended[row]
-        mapped = _renamed(extended, history, task) if self._learns or self._moved else inner.values
-        return np.where(fresh, mapped, inner.values), state
+        if not (self._learns or self._moved):
+            return inner.values, state
+        values = _renamed(extended, history, task)
+        values[~fresh] = inner.values[~fresh]
+        return values, state
 
     def _extended(self, inner: Forecast) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """Inner quantile functions [B, H, Q + 2], NaN where inputs were missing, and where they were not [B, H, 1]."""
+        """Inner quantile functions [B, H, Q + 2], NaN where inputs were missing, and where they were not [B, H]."""
         levels = np.array(self.task.levels)
         extended = quantiles.with_ends(inner.values, levels, capacity_mw=self.task.capacity_mw)
         fresh = inner.rung == Rung.FRESH
         extended[~fresh] = np.nan
-        return extended, fresh[..., None]
+        return extended, fresh
 
     @property
     def _learns(self) -> bool:
@@ -200,27 +204,60 @@ class _Learner:
     def __init__(self, task: ForecastTask, rate: float) -> None:
         self.rate, self.capacity_mw = rate, task.capacity_mw
         self.anchors = anchors(task)
+        self.up, self.down = rate * self.anchors, rate * (self.anchors - 1)  # moves where truth was above, or not
         self.scale = _Scale.of(task.levels)
         self.leads = np.arange(1, task.horizon + 1)
+        self.back = np.arange(1 - task.history, 1)
 
     def absorb(self, state: LevelMap, power: NDArray[np.float32], issue: int) -> None:
-        steps = issue + np.arange(1 - len(power), 1)
-        arrived = np.flatnonzero(np.isfinite(power) & (state.seen[steps % len(power)] != steps))
-        steps = steps[arrived]
-        state.seen[steps % len(power)] = steps
-        issues = steps[:, None] - self.leads
+        steps = issue + self.back
+        slots = steps % len(steps)
+        arrived = np.flatnonzero(np.isfinite(power) & (state.seen[slots] != steps))
+        if not len(arrived):
+            return
+        state.seen[slots[arrived]] = steps[arrived]
+        issues = steps[arrived, None] - self.leads
         places = issues % len(state.issue_steps)
         for truth, at, known in zip(power[arrived], places, state.issue_steps[places] == issues, strict=True):
-            if known.any():
+            if known.all():
+                self._learn(state, float(truth), at, slice(None))
+            elif known.any():
                 self._learn(state, float(truth), at, np.flatnonzero(known))
 
-    def _learn(self, state: LevelMap, truth: float, places: NDArray[np.int64], row: NDArray[np.int64]) -> None:
+    def _learn(self, state: LevelMap, truth: float, places: NDArray[np.int64], row: NDArray[np.int64] | slice) -> None:
         """The truth of one step against all that was issued for it: at leads `row` + 1, kept at `places` [H]."""
-        issued = state.issued[places[row], row]  # [K, Q + 2]
-        covered_at = _apply(issued, state.inner[row], self.scale)
-        covered = _covered(truth, covered_at, state.inner[row], issued, self.scale.levels, self.capacity_mw)
-        error = np.where(np.isnan(covered_at), 0, self.anchors - covered)
-        state.inner[row] = np.minimum(np.maximum(state.inner[row] + self.rate * error, 1e-4), 1 - 1e-4)
+        inner, functions = state.inner[row], (places * len(self.leads) + self.leads - 1)[row]
+        issued = state.issued.reshape(-1, self.scale.last + 1)
+        covered_at = _apply(issued, inner, self.scale, functions)
+        if 0 < truth < self.capacity_mw:
+            move = np.where(truth <= covered_at, self.down, self.up)
+        else:
+            move = self.rate * (self.anchors - self._covered(truth, covered_at, inner, issued[functions]))
+        missing = np.isnan(covered_at[:, 0])
+        if missing.any():
+            move[missing] = 0
+        move += inner
+        np.maximum(move, 1e-4, out=move)
+        state.inner[row] = np.minimum(move, 1 - 1e-4, out=move)
+
+    def _covered(
+        self, truth: float, covered_at: NDArray[np.floating], inner: Floats, issued: NDArray[np.float32]
+    ) -> Floats:
+        """[K, A] whether a truth at a bound lay at or below the quantile, as a probability where that is there too.
+
+        The inner forecast may put a mass on 0 or on capacity; a truth there has its level drawn evenly from that mass
+        (Czado et al. 2009, doi:10.1111/j.1541-0420.2009.01191.x), of which this is the mean: it does not drive the map.
+        """
+        covered = (truth <= covered_at).astype(np.float64)
+        levels = self.scale.levels
+        if truth <= 0:
+            mass = levels[np.maximum((issued <= 0).sum(axis=1) - 1, 0)][:, None]
+            covered = np.where(covered_at <= 0, np.minimum(inner / np.maximum(mass, 1e-9), 1), covered)
+        if truth >= self.capacity_mw:
+            start = levels[np.minimum((issued < self.capacity_mw).sum(axis=1), self.scale.last)][:, None]
+            share = np.maximum(inner - start, 0) / np.maximum(1 - start, 1e-9)
+            covered = np.where(covered_at >= self.capacity_mw, share, covered)
+        return covered
 
 
 def _renamed(extended: NDArray[np.float32], inner: NDArray[np.float32], task: ForecastTask) -> NDArray[np.float32]:
@@ -243,7 +280,7 @@ def _renamed(extended: NDArray[np.float32], inner: NDArray[np.float32], task: Fo
         rows = slice(start, start + ROWS)
         at = wanted(inner[rows]) if same is None else np.broadcast_to(same, out[rows].shape)
         flat = extended[rows].reshape(-1, extended.shape[-1])
-        out[rows] = _apply(flat, at.reshape(len(flat), -1), scale).reshape(out[rows].shape)
+        out[rows] = _apply(flat, at.reshape(len(flat), -1), scale, np.arange(len(flat))).reshape(out[rows].shape)
 
     starts = range(0, len(extended), ROWS)
     if len(starts) > 1:
@@ -252,31 +289,6 @@ def _renamed(extended: NDArray[np.float32], inner: NDArray[np.float32], task: Fo
     else:
         list(map(rename, starts))
     return out
-
-
-def _covered(
-    truth: float,
-    covered_at: NDArray[np.float32],
-    inner: Floats,
-    issued: NDArray[np.float32],
-    scale: Floats,
-    capacity_mw: float,
-) -> Floats:
-    """[K, Q] whether the truth lay at or below the quantile, as a probability where both are at a bound.
-
-    The inner forecast may put a mass on 0 or on capacity; a truth there has its level drawn evenly from that mass
-    (Czado et al. 2009, doi:10.1111/j.1541-0420.2009.01191.x), of which this is the mean: a mass does not drive the map.
-    """
-    covered = (truth <= covered_at).astype(np.float64)
-    if truth <= 0:
-        mass = scale[np.maximum((issued <= 0).sum(axis=1) - 1, 0)][:, None]
-        covered = np.where(covered_at <= 0, np.minimum(inner / np.maximum(mass, 1e-9), 1), covered)
-    if truth >= capacity_mw:
-        start = scale[np.minimum((issued < capacity_mw).sum(axis=1), len(scale) - 1)][:, None]
-        covered = np.where(
-            covered_at >= capacity_mw, np.maximum(inner - start, 0) / np.maximum(1 - start, 1e-9), covered
-        )
-    return covered
 
 
 class _Scale:
@@ -296,17 +308,23 @@ class _Scale:
     def place(self, inner: NDArray[np.floating]) -> NDArray[np.float32]:
         """Where a level lies among these, in steps; without a search if they are evenly spaced."""
         found = inner * self.last if self.even else np.interp(inner, self.levels, self.places)
-        return found.astype(np.float32)
+        return found.astype(np.float32, copy=False)
 
 
-def _apply(extended: NDArray[np.floating], inner: NDArray[np.floating], scale: _Scale) -> NDArray[np.float32]:
-    """[K, N] quantiles at levels `inner` [K, N] of quantile functions [K, Q + 2] given at `scale`."""
+def _apply(
+    extended: NDArray[np.float32], inner: NDArray[np.floating], scale: _Scale, functions: NDArray[np.integer]
+) -> Floats:
+    """[K, N] quantiles at levels `inner` [K, N] of K of the quantile functions [M, Q + 2], given at `scale`."""
     place = scale.place(inner)
-    left = np.minimum(place.astype(np.int32), scale.last - 1)
-    share = place - left
-    start = np.arange(len(extended), dtype=np.int32)[:, None] * np.int32(scale.last + 1) + left
+    left = place.astype(np.intp)
+    np.minimum(left, scale.last - 1, out=left)
+    share: Floats = np.subtract(place, left)  # exact, in float64
+    left += (functions * (scale.last + 1))[:, None]
     flat = extended.ravel()
-    low = flat.take(start)
-    start += 1
-    mapped: NDArray[np.float32] = low + share * (flat.take(start) - low)
-    return mapped
+    low = flat.take(left)
+    left += 1
+    rise = flat.take(left)
+    rise -= low
+    share *= rise
+    share += low
+    return share

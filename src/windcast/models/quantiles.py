@@ -14,14 +14,15 @@ def with_ends(values: Floats, levels: Floats, *, capacity_mw: float) -> NDArray[
 
     Each end carries the slope of the two outermost levels on, within 0 and capacity; with one level it is the bound.
     """
+    ends = np.empty((*values.shape[:-1], len(levels) + 2), np.float32)
+    ends[..., 1:-1] = values
     if len(levels) == 1:
-        bound = np.full_like(values, capacity_mw)
-        return np.concatenate([0 * bound, values, bound], axis=-1).astype(np.float32)
+        ends[..., 0], ends[..., -1] = 0, capacity_mw
+        return ends
     first = (values[..., 1] - values[..., 0]) / (levels[1] - levels[0])
     last = (values[..., -1] - values[..., -2]) / (levels[-1] - levels[-2])
-    low = np.maximum(values[..., 0] - first * levels[0], 0)
-    high = np.minimum(values[..., -1] + last * (1 - levels[-1]), capacity_mw)
-    ends: NDArray[np.float32] = np.concatenate([low[..., None], values, high[..., None]], axis=-1).astype(np.float32)
+    ends[..., 0] = np.maximum(values[..., 0] - first * levels[0], 0)
+    ends[..., -1] = np.minimum(values[..., -1] + last * (1 - levels[-1]), capacity_mw)
     return ends
 
 

@@ -6,11 +6,11 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-import lightgbm as lgb
 import numpy as np
 from numpy.typing import NDArray
 
 from windcast.errors import ConfigError
+from windcast.models.booster import Booster
 
 Floats = NDArray[np.floating]
 
@@ -20,6 +20,8 @@ COMMON = {"verbose": -1, "deterministic": True, "force_col_wise": True}
 
 def dataset(inputs: Floats, target: Floats, settings: dict[str, Any], threads: int) -> Any:
     """Binned once, for many boosters. inputs [N, F], target [N]."""
+    import lightgbm as lgb
+
     binning = COMMON | {"num_threads": threads, "max_bin": settings.get("max_bin", 255)}
     binning["min_data_in_leaf"] = settings.get("min_data_in_leaf", 20)
     return lgb.Dataset(inputs, target, params=binning, free_raw_data=True).construct()
@@ -30,6 +32,8 @@ def boost(data: Any, settings: dict[str, Any], *, rounds: int, seed: int, thread
 
     Raises ConfigError for settings that LightGBM refuses.
     """
+    import lightgbm as lgb
+
     try:
         return lgb.train(COMMON | {"num_threads": threads, "seed": seed} | settings, data, num_boost_round=rounds)
     except lgb.basic.LightGBMError as error:
@@ -74,7 +78,7 @@ def _worthwhile(booster: Any, inputs: Floats, threads: int) -> int:
 
 def join(boosters: list[Any]) -> Any:
     """One booster that predicts [N, K], to the bit what K boosters over the same data set predict, in one call."""
-    return _parse(_joined([booster.model_to_string() for booster in boosters]))
+    return Booster(_joined([booster.model_to_string() for booster in boosters]))
 
 
 def save(file: Path, booster: Any) -> None:
@@ -93,8 +97,8 @@ def load(file: Path) -> Any:
     if not all(text.startswith("tree\n") and "\nend of parameters\n" in text for text in texts):
         raise ValueError(f"{file.name} is not complete")
     try:
-        return _parse(texts[0] if len(texts) == 1 else _joined(texts))
-    except lgb.basic.LightGBMError as error:
+        return Booster(texts[0] if len(texts) == 1 else _joined(texts))
+    except ValueError as error:
         raise ValueError(f"{file.name} is broken: {error}") from None
 
 
@@ -105,15 +109,12 @@ UNUSED = re.compile(r"^(?:split_gain|(?:leaf|internal)_(?:weight|count)|internal
 NO_TREE = "num_leaves=1\nnum_cat=0\nleaf_value=0\nshrinkage=1"
 
 
-def _parse(text: str) -> Any:
-    return lgb.Booster(model_str=text)
-
-
 def _parts(text: str) -> tuple[str, list[str], str]:
     """Head, trees without their numbers, and tail. Raises ValueError where there are none."""
     head, rest = text.split("\nTree=0\n", 1)
     grown, tail = rest.split("\nend of trees\n", 1)
     tail = tail[tail.index("\nparameters:\n") :]  # less the features' importances
+    tail = tail.partition("\npandas_categorical:")[0]  # which only training writes
     head = "\n".join(line for line in head.rstrip().split("\n") if not line.startswith("tree_sizes="))
     return head, [tree.rstrip() for tree in re.split(r"\nTree=\d+\n", grown)], tail
 
