@@ -1,14 +1,17 @@
 """Small farms of every source, a small configuration of every model, and what is fitted on them."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
 
 import numpy as np
 import polars as pl
+import pytest
 import yaml
 
 from windcast.data import sources
@@ -20,7 +23,7 @@ from windcast.evaluation.backtest import Plan, training_windows
 from windcast.models.base import MODELS, Forecaster, build
 
 LEVELS = tuple(round(k / 20, 2) for k in range(1, 20))
-LEARNED = ("gbm", "forest", "mlp", "pool")
+LEARNED = ("gbm", "forest", "mlp", "patchtst", "pool")
 MISSING = {
     "no_power": Windows.without_power,
     "no_weather": Windows.without_weather,
@@ -58,6 +61,49 @@ _MLP = {
     "missing_share": 0.2,
     "threads": 1,
 }
+_PATCHTST = {
+    "name": "patchtst",
+    "knots": [0.05, 0.3, 0.5, 0.7, 0.95],
+    "patch": 4,
+    "stride": 4,
+    "width": 8,
+    "depth": 1,
+    "heads": 2,
+    "feedforward": 8,
+    "hidden": [12],
+    "seeds": 1,
+    "epochs": 4,
+    "learning_rate": 0.002,
+    "holdout": 0.1,
+    "batch": 64,
+    "max_issue_times": 600,
+    "missing_share": 0.2,
+    "threads": 1,
+}
+_SHARED = {
+    "name": "shared",
+    "reach": 3,
+    "hidden": [12],
+    "seeds": 2,
+    "epochs": 4,
+    "batch": 64,
+    "max_rows": 1500,
+    "missing_share": 0.2,
+    "threads": 1,
+}
+_TSAI_PATCHTST = {
+    "name": "tsai_patchtst",
+    "history": 16,
+    "layers": 1,
+    "heads": 2,
+    "d_model": 8,
+    "d_ff": 16,
+    "patch": 6,
+    "dropout": 0.1,
+    "epochs": 4,
+    "batch": 32,
+    "threads": 1,
+}
 CONFIGS: dict[str, dict[str, Any]] = {
     "climatology": {"name": "climatology"},
     "persistence": {"name": "persistence"},
@@ -65,6 +111,9 @@ CONFIGS: dict[str, dict[str, Any]] = {
     "gbm": _GBM,
     "forest": _FOREST,
     "mlp": _MLP,
+    "patchtst": _PATCHTST,
+    "tsai_patchtst": _TSAI_PATCHTST,
+    "shared": _SHARED,
     "pool": {
         "name": "pool",
         "members": {"trees": {**_FOREST, "trees": 3}, "net": _MLP, "curve": {"name": "power_curve"}},
@@ -73,6 +122,25 @@ CONFIGS: dict[str, dict[str, Any]] = {
     "calibrated": {"name": "calibrated", "model": {**_GBM, "rounds": 3}, "rate": 0.02, "holdout": 0.4},
 }
 assert set(CONFIGS) == set(MODELS)
+NEEDS = {
+    "patchtst": ("deep", ("torch", "lightning", "onnx", "onnxruntime", "safetensors")),
+    "shared": ("deep", ("torch", "lightning", "onnx", "onnxruntime", "safetensors")),
+    "tsai_patchtst": ("tsai", ("torch", "tsai", "safetensors")),
+}
+UNTRAINABLE = {
+    name: f"{missing} is not installed; it comes with windcast[{extra}]"
+    for name, (extra, modules) in NEEDS.items()
+    for missing in modules
+    if find_spec(missing) is None
+}
+
+
+def models(names: Iterable[str] = MODELS) -> list[Any]:
+    """Parameters for pytest: these models, skipped where what they need is not installed."""
+    return [
+        pytest.param(name, marks=pytest.mark.skipif(name in UNTRAINABLE, reason=UNTRAINABLE.get(name, "")))
+        for name in names
+    ]
 
 
 def simulated(*, minutes: int = 60, days: int = 30, seed: int = 5, **options: Any) -> FarmData:

@@ -13,10 +13,16 @@ from windcast.data.farm import FarmData
 from windcast.data.sources import faults
 from windcast.data.windows import build_windows
 from windcast.evaluation.backtest import Plan, training_windows
-from windcast.models.base import MODELS, build
+from windcast.models.base import build
 
 DAYS, TEST_DAYS = 60, 12
-STRONGER = {"gbm": {"rounds": 25}, "forest": {"trees": 12, "num_leaves": 150}, "mlp": {"epochs": 12}}
+STRONGER = {
+    "gbm": {"rounds": 25},
+    "forest": {"trees": 12, "num_leaves": 150},
+    "mlp": {"epochs": 12},
+    "shared": {"epochs": 12, "max_rows": 4000},
+    "patchtst": {"epochs": 12, "learning_rate": 0.005, "max_issue_times": 2000, "seeds": 2},
+}
 
 
 @lru_cache
@@ -52,7 +58,7 @@ def config_of(model: str) -> dict[str, object]:
 
 
 @pytest.mark.parametrize("kind", ["curtailed", "unavailable"])
-@pytest.mark.parametrize("model", [m for m in MODELS if m not in ("climatology", "persistence", "pool", "calibrated")])
+@pytest.mark.parametrize("model", small.models(["power_curve", "gbm", "forest", "mlp", "patchtst", "shared"]))
 def test_hours_that_were_held_back_teach_no_low_bias(model: str, kind: str) -> None:
     free = mean_forecast(model, farm())
     told, untold = (mean_forecast(model, held(kind, told)) for told in (True, False))

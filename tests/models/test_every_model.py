@@ -19,7 +19,7 @@ from windcast.models.calibration import CalibratedConfig
 from windcast.models.forecast import Forecast, Rung
 from windcast.models.forest import QuantileForest
 
-every_model = pytest.mark.parametrize("model", list(MODELS))
+every_model = pytest.mark.parametrize("model", small.models())
 every_missing = pytest.mark.parametrize("missing", list(small.MISSING))
 
 # Strong enough to know what an input is worth: the small configurations only show that the code runs.
@@ -27,6 +27,8 @@ STRONGER = {
     "gbm": {"rounds": 25, "min_data_in_leaf": 10, "max_rows": 4000},
     "forest": {"trees": 12, "num_leaves": 150, "max_rows": 4000},
     "mlp": {"epochs": 25, "hidden": [24], "max_issue_times": 2000},
+    "shared": {"epochs": 25, "hidden": [24], "max_rows": 8000},
+    "patchtst": {"epochs": 25, "width": 16, "max_issue_times": 2000, "learning_rate": 0.005},
 }
 RUNG_OF = {
     "no_power": Rung.NO_POWER,
@@ -127,7 +129,7 @@ def test_without_an_input_a_forecast_is_made_says_so_and_is_no_better(model: str
     assert without_it >= 0.97 * with_it
 
 
-@pytest.mark.parametrize("model", small.LEARNED)
+@pytest.mark.parametrize("model", small.models(small.LEARNED))
 @pytest.mark.parametrize(("missing", "lead"), [("no_power", 0), ("no_weather", -1), ("nothing", 0), ("nothing", -1)])
 def test_without_an_input_that_matters_the_bands_widen(model: str, missing: str, lead: int) -> None:
     forecaster, test = seasoned(model), season()[1]
@@ -136,10 +138,13 @@ def test_without_an_input_that_matters_the_bands_widen(model: str, missing: str,
     assert wide > 1.05 * narrow
 
 
-@pytest.mark.parametrize("model", small.LEARNED)
+@pytest.mark.parametrize("model", small.models(small.LEARNED))
 def test_a_learned_model_beats_what_it_must_beat(model: str) -> None:
     test = season()[1]
-    of = {name: score(seasoned(name).predict(test), test.target).overall["crps"] for name in MODELS}
+    of = {
+        name: score(seasoned(name).predict(test), test.target).overall["crps"]
+        for name in (model, "climatology", "persistence")
+    }
     assert of[model] < 0.9 * min(of["climatology"], of["persistence"])
 
 
@@ -170,14 +175,14 @@ def test_the_same_seed_gives_the_same_bits(model: str) -> None:
     assert_same_bits(small.fitted(model, "simulation").predict(windows), again.predict(windows))
 
 
-@pytest.mark.parametrize("model", ["gbm", "forest", "mlp"])
+@pytest.mark.parametrize("model", small.models(["gbm", "forest", "mlp", "patchtst", "shared"]))
 def test_another_seed_gives_another_forecaster(model: str) -> None:
     other = build(small.CONFIGS[model] | {"seed": 99}).fit(small.lessons("simulation"))
     windows = small.ahead("simulation")
     assert (other.predict(windows).values != small.fitted(model, "simulation").predict(windows).values).any()
 
 
-@pytest.mark.parametrize("model", [m for m in MODELS if m != "calibrated"])
+@pytest.mark.parametrize("model", small.models(m for m in MODELS if m != "calibrated"))
 def test_a_row_has_the_same_bits_whatever_stands_beside_it(model: str) -> None:
     forecaster, test = seasoned(model), season()[1].take(slice(0, 100))
     together = forecaster.predict(test)
@@ -317,12 +322,12 @@ def test_with_every_hour_curtailed_it_says_so(model: str) -> None:
         build(small.CONFIGS[model]).fit(replace(lessons, free=np.zeros_like(lessons.free)))
 
 
-@pytest.mark.parametrize("model", small.LEARNED)
+@pytest.mark.parametrize("model", small.models(small.LEARNED))
 def test_a_lead_that_has_no_target_yet_is_named(model: str) -> None:
     lessons = small.lessons("simulation")
     short = replace(lessons, target=np.where(np.arange(3) < 2, lessons.target, np.nan).astype(np.float32))
     config = small.CONFIGS[model]
-    if model in ("mlp", "pool"):
+    if model in ("mlp", "patchtst", "pool"):
         # one network serves many leads; it needs at least one of them
         forecaster = build(
             config | {"members": {"net": small.CONFIGS["mlp"]}, "weights": {}} if model == "pool" else config

@@ -12,10 +12,10 @@ import small
 from windcast.data.farm import FarmData
 from windcast.data.windows import ARRAYS, build_windows
 from windcast.evaluation.backtest import Plan, backtest, replay, training_windows
-from windcast.models.base import MODELS, build
+from windcast.models.base import build
 from windcast.models.forecast import Forecast
 
-every_model = pytest.mark.parametrize("model", list(MODELS))
+every_model = pytest.mark.parametrize("model", small.models())
 every_source = pytest.mark.parametrize(
     "source",
     [
@@ -166,7 +166,8 @@ def test_a_whole_backtest_replays_fold_by_fold() -> None:
     task = small.task_of(farm)
     start = farm.start.replace(hour=0) + timedelta(days=20)
     plan = Plan(start=start, end=start + timedelta(hours=9), refit_every=timedelta(hours=5))
-    configs = {name: config for name, config in small.CONFIGS.items() if name not in ("gbm", "pool", "forest")}
+    slow = ("gbm", "pool", "forest", *small.NEEDS)
+    configs = {name: config for name, config in small.CONFIGS.items() if name not in slow}
     result = backtest(farm, task, configs, plan)
     assert len(result.folds) == 2
     for name, config in configs.items():

@@ -30,6 +30,9 @@ MODELS = {
     "gbm": "gbm:GBM",
     "forest": "forest:QuantileForest",
     "mlp": "mlp:MLP",
+    "patchtst": "patchtst:PatchTST",
+    "tsai_patchtst": "tsai_patchtst:TsaiPatchTST",
+    "shared": "shared:Shared",
     "pool": "pool:Pool",
     "calibrated": "calibration:Calibrated",
 }
@@ -58,6 +61,12 @@ class Forecaster(ABC):
 
     def fit(self, windows: Windows) -> Self:
         """Learns from every known target that the farm reached freely. Raises TaskError if there is none."""
+        self._note(windows)
+        self._fit(windows)
+        return self
+
+    def _note(self, windows: Windows) -> None:
+        """What every fitted forecaster knows of its windows. Raises TaskError if they have no known target."""
         if not (np.isfinite(windows.target) & windows.free).any():
             raise TaskError(
                 "no issue time has a known, uncurtailed target to learn from. Give more data or a later cut."
@@ -71,8 +80,6 @@ class Forecaster(ABC):
             # ages lie evenly from one run's arrival to the next: middle and upper end tell the greatest, outages aside
             middle, upper = np.nanquantile(age[:, known].astype(np.float64), (0.5, 0.95), axis=0)
             self.usual_age[known] = upper + (upper - middle) / 9
-        self._fit(windows)
-        return self
 
     def predict(self, windows: Windows) -> Forecast:
         """Quantiles for every issue time, from these windows alone. Raises TaskError if they do not fit the model."""

@@ -1,0 +1,1 @@
+"""The neural forecaster's parts: what it sees, the networks, their training, and their way into production."""
