@@ -1,0 +1,47 @@
+"""The command line: parse, check, compose, call one function. Imports what is heavy only where it is used."""
+
+import sys
+
+import typer
+
+from windcast.cli import experiments, forecasting
+from windcast.errors import WindcastError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    help="Calibrated probabilistic wind power forecasts, leak-proof from backtest to production.",
+    epilog="Start with [bold]windcast demo[/bold]. Your own farm: [bold]windcast data init power.csv[/bold].",
+)
+app.command()(forecasting.demo)
+data_app = typer.Typer(no_args_is_help=True, help="Describe and check a farm's data.")
+data_app.command("init")(forecasting.data_init)
+data_app.command("check")(forecasting.data_check)
+app.add_typer(data_app, name="data")
+for command in (experiments.backtest, experiments.train, forecasting.forecast, forecasting.serve):
+    app.command()(command)
+keys_app = typer.Typer(no_args_is_help=True, help="API keys of the service.")
+keys_app.command("add")(forecasting.keys_add)
+keys_app.command("remove")(forecasting.keys_remove)
+app.add_typer(keys_app, name="keys")
+for command in (experiments.compare, experiments.report, experiments.reproduce):
+    app.command()(command)
+app.command("config")(experiments.show_config)
+
+
+def main() -> None:
+    """Runs the command line; a WindcastError, or a file that cannot be written, becomes one line and exit status 2."""
+    try:
+        app()
+    except WindcastError as error:
+        _fail(str(error))
+    except OSError as error:
+        _fail(
+            f"{error.filename or 'input or output'}: {error.strerror or error}. Check the path, its rights and space."
+        )
+
+
+def _fail(message: str) -> None:
+    print(f"windcast: {' '.join(message.splitlines())}", file=sys.stderr)
+    raise SystemExit(2) from None
