@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo serve test check bench notebook clean
+.PHONY: demo serve test check deep bench notebook clean
 
 demo: $(VENV)/installed
 	$(BIN)/windcast demo
@@ -12,13 +12,15 @@ serve: $(VENV)/installed
 	$(BIN)/windcast serve
 
 test: $(VENV)/installed-dev
-	$(BIN)/pytest -n auto --dist loadfile --cov --cov-report=term
+	$(BIN)/pytest -n auto --dist loadfile --cov --cov-report=term $(if $(COVER),--cov-fail-under=$(COVER))
 
 check: $(VENV)/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+deep: $(VENV)/installed-deep  # PyTorch, to train networks and to test that
 
 bench: $(VENV)/installed
 	$(BIN)/python benchmarks/bench.py $(NAME)
@@ -36,6 +38,11 @@ $(VENV)/installed: pyproject.toml | $(VENV)/bin/python
 $(VENV)/installed-dev: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev,notebook,serve]"
 	touch $(VENV)/installed $@
+
+$(VENV)/installed-deep: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[deep]"
+	touch $@
 
 clean:
 	rm -rf $(VENV) demo runs .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis .coverage

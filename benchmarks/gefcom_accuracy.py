@@ -10,6 +10,7 @@ from concurrent.futures import ProcessPoolExecutor
 from datetime import timedelta
 from functools import partial
 from importlib.util import find_spec
+from multiprocessing import get_context
 
 import numpy as np
 import polars as pl
@@ -41,7 +42,8 @@ def run(tasks: range = TASKS) -> list[Measurement]:
         print("gefcom_accuracy: windcast[deep] is not installed: no shared network, the pool is of trees alone.")
     chosen = [settings(["data=gefcom2014", f"data.zone={zone}", "threads=1"]) for zone in gefcom2014.ZONES]
     levels = np.array(chosen[0].task(chosen[0].farm()).levels)
-    with ProcessPoolExecutor(2) as workers:
+    # not forked: Polars' threads would be missing in the children
+    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as workers:
         network = workers.submit(_network, chosen, tasks) if deep else None
         zones = list(workers.map(partial(_zone, tasks=tasks, deep=deep), chosen))
         if network is not None:

@@ -1,4 +1,9 @@
-"""Klim, fixed test split, leads 1 to 3 h: fitted once on all before the test, forecast every hour to the end."""
+"""Klim, fixed test split, leads 1 to 3 h: fitted once on all before the test, forecast every hour to the end.
+
+With PyTorch also the pool that has a patch transformer in it, and the transformer alone.
+"""
+
+from importlib.util import find_spec
 
 from measure import Measurement
 
@@ -8,20 +13,26 @@ from windcast.evaluation.scores import score
 
 DATA = "Klim test, 2002-06-18 to 2003-04-30"
 CRPS = ((2.86, 2.80), (3.93, 3.85), (4.50, 4.38))
+CRPS_DEEP = (2.80, 3.85, 4.38)
 NMAE = (3.95, 5.45, 6.25)
 
 
 def run() -> list[Measurement]:
     chosen = settings(["data=klim"])
-    farm = chosen.farm()
-    result = backtest(farm, chosen.task(farm), chosen.contenders(), chosen.plan(farm))
-    headline = list(result.forecasts)[-1]
+    farm, contenders = chosen.farm(), chosen.contenders()
+    headline = list(contenders)[-1]
+    if find_spec("lightning"):
+        deep = settings(["data=klim", "model=nowcast_deep", "backtest.against=[patchtst]"])
+        contenders |= deep.contenders()
+    else:
+        print("klim_accuracy: windcast[deep] is not installed: no patch transformer.")
+    result = backtest(farm, chosen.task(farm), contenders, chosen.plan(farm))
     rows = []
     for name, forecast in result.forecasts.items():
         held = name == headline
         for lead, one in enumerate(score(forecast, result.observed).leads.iter_rows(named=True)):
             label = f"{name}, {lead + 1} h"
-            crps, aim = CRPS[lead] if held else (None, None)
+            crps, aim = CRPS[lead] if held else (CRPS_DEEP[lead] if name == "nowcast_deep" else None, None)
             rows += [
                 _row(f"CRPS of {label}", 100 * one["crps"], "% of capacity", crps, aim),
                 _row(f"NMAE of {label}", 100 * one["nmae"], "% of capacity", NMAE[lead] if held else None),

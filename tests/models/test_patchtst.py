@@ -70,7 +70,7 @@ def test_a_forecast_has_the_same_bits_in_a_batch_of_any_size(network: str) -> No
 @every_network
 def test_quantiles_do_not_cross_before_anything_sorts_them(network: str) -> None:
     forecaster, windows = fitted(network), ahead()
-    raw = forecaster._answer(forecaster.scaling.inputs(windows))
+    raw = forecaster.answer(forecaster.scaling.inputs(windows))
     assert raw.shape == (500, 7, len(small.LEVELS))
     assert (np.diff(raw, axis=-1) >= -1e-6).all()
     assert raw.min() >= 0
@@ -97,11 +97,11 @@ def test_what_is_exported_is_what_was_trained(network: str) -> None:
         named = {k.removeprefix(f"{number}."): v for k, v in stored.items() if k.startswith(f"{number}.")}
         member.load_state_dict(named)
         members.append(member.eval())
-    export.check(members, forecaster.task.levels, inputs, forecaster._answer(inputs))
+    export.check(members, forecaster.task.levels, inputs, forecaster.answer(inputs))
     with torch.no_grad():
         members[0].trunk.out.bias.add_(0.02)
     with pytest.raises(TaskError, match=r"differ from the trained one's by 0\.0"):
-        export.check(members, forecaster.task.levels, inputs, forecaster._answer(inputs))
+        export.check(members, forecaster.task.levels, inputs, forecaster.answer(inputs))
 
 
 def test_with_nothing_known_a_forecast_is_as_wide_as_the_climate() -> None:

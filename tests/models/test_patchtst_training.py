@@ -22,8 +22,9 @@ from windcast.workflows import jobs
 
 for module in small.NEEDS["patchtst"][1]:
     pytest.importorskip(module, reason=f"{module} comes with windcast[deep]")
-probing, steps, training, watching = (
-    import_module(f"windcast.models.deep.{name}") for name in ("probing", "steps", "training", "watching")
+fast, network, probing, steps, training, watching = (
+    import_module(f"windcast.models.deep.{name}")
+    for name in ("fast", "network", "probing", "steps", "training", "watching")
 )
 
 CONFIG = small.CONFIGS["patchtst"] | {"network": "mlp", "epochs": 5, "seeds": 2, "holdout": 0.2, "patience": 5}
@@ -148,6 +149,57 @@ def test_training_leaves_the_random_numbers_and_threads_of_others_alone() -> Non
     assert torch.get_num_threads() == threads
 
 
+# ---- the fast way ----
+
+
+@pytest.mark.parametrize(("batch", "count", "heads"), [(5, 7, 4), (1, 3, 1), (2, 1, 2)])
+def test_the_fast_layer_gives_the_numbers_and_the_gradients_of_the_plain_one(
+    batch: int, count: int, heads: int
+) -> None:
+    torch = training.torch
+    with torch.random.fork_rng(devices=()):
+        torch.manual_seed(3)
+        plain = network.Layer(PatchTSTConfig(width=8, heads=heads, feedforward=12, dropout=0.0))
+        for norm in (plain.before, plain.between):
+            torch.nn.init.normal_(norm.weight)
+            torch.nn.init.normal_(norm.bias)
+        tokens, way = torch.randn(batch, count, 8, requires_grad=True), torch.randn(batch, count, 8)
+    columns = fast.layer(tokens.permute(2, 0, 1).reshape(8, -1), plain, batch)
+    found = {}
+    for name, out in (("plain", plain(tokens)), ("fast", columns.view(8, batch, count).permute(1, 2, 0))):
+        (out * way).sum().backward()
+        found[name] = [out.detach(), tokens.grad, *(value.grad for value in plain.parameters())]
+        tokens.grad = None
+        plain.zero_grad()
+    assert len(found["fast"]) == 14
+    for one, other in zip(found["plain"], found["fast"], strict=True):
+        torch.testing.assert_close(other, one, rtol=1e-4, atol=1e-5)
+
+
+def test_the_fast_layer_drops_what_its_mask_says_and_learns_nothing_from_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch = training.torch
+    plain = network.Layer(PatchTSTConfig(width=8, heads=2, feedforward=12, dropout=0.5))
+    monkeypatch.setattr(fast, "mask", lambda shape, _share: 2.0 * (torch.arange(shape[0]) % 2)[:, None].expand(shape))
+    fast.layer(torch.randn(8, 6), plain, 2).sum().backward()
+    units = plain.widen.weight.grad.abs().sum(1)
+    assert (units[::2] == 0).all()
+    assert (units[1::2] > 0).any()
+    assert (plain.narrow.weight.grad[:, ::2] == 0).all()
+
+
+def test_dropout_keeps_the_share_and_the_mean() -> None:
+    torch = training.torch
+    with torch.random.fork_rng(devices=()):
+        torch.manual_seed(1)
+        mask = fast.mask((1001, 99), 0.3)
+        again = fast.mask((1001, 99), 0.3)
+    assert mask.shape == (1001, 99)
+    assert float((mask == 0).float().mean()) == pytest.approx(0.3, abs=0.01)
+    assert float(mask.mean()) == pytest.approx(1, abs=0.01)
+    assert not torch.equal(mask, again)
+    assert torch.equal(fast.Dropout(0.3).eval()(mask), mask)
+
+
 # ---- batches ----
 
 
@@ -197,7 +249,7 @@ def test_a_profile_says_where_the_time_goes_and_changes_nothing() -> None:
     told, plain = fit(profile=True, seeds=1), fit(seeds=1)
     head, *rows = told.profile.splitlines()
     assert "ms a step of 64 windows" in head
-    assert any("addmm" in row for row in rows)
+    assert any(" mm," in row or " addmm," in row for row in rows)
     shares = [float(row.split("%")[0]) for row in rows]
     assert shares == sorted(shares, reverse=True)
     assert 50 < sum(shares) <= 100.5

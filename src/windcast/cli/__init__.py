@@ -25,8 +25,8 @@ keys_app = typer.Typer(no_args_is_help=True, help="API keys of the service.")
 keys_app.command("add")(forecasting.keys_add)
 keys_app.command("remove")(forecasting.keys_remove)
 app.add_typer(keys_app, name="keys")
-for command in (experiments.compare, experiments.report, experiments.reproduce):
-    app.command()(command)
+for study in (experiments.optimize, experiments.compare, experiments.report, experiments.reproduce):
+    app.command()(study)
 app.command("config")(experiments.show_config)
 
 

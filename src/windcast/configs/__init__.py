@@ -26,24 +26,24 @@ GROUPS = ("data", "task", "model", "calibration")
 SHARED = {"seed": "${seed}", "threads": "${threads}"}
 KEY = re.compile(r"[A-Za-z_]\w*(\.\w+)*")
 
+NOWCAST: dict[str, dict[str, Any]] = {
+    "mlp": {"epochs": 15, "decay": 0.002, "noise": 0.1},
+    "gbm": {
+        "rounds": 100,
+        "learning_rate": 0.1,
+        "num_leaves": 31,
+        "min_data_in_leaf": 40,
+        "feature_fraction": 0.5,
+    },
+}
 # Pools by name: member -> weight and the keys in which it differs from its model's defaults.
 POOLS: dict[str, dict[str, tuple[float, dict[str, Any]]]] = {
     # Days ahead, where the weather counts. Chosen on La Haute Borne, March to June 2015.
     "pool": {"gbm": (0.5, {}), "forest": (0.5, {})},
     # The next few steps, where recent power counts. Chosen on the validation period of Klim.
-    "nowcast": {
-        "mlp": (0.65, {"epochs": 15, "decay": 0.002, "noise": 0.1}),
-        "gbm": (
-            0.35,
-            {
-                "rounds": 100,
-                "learning_rate": 0.1,
-                "num_leaves": 31,
-                "min_data_in_leaf": 40,
-                "feature_fraction": 0.5,
-            },
-        ),
-    },
+    "nowcast": {"mlp": (0.65, NOWCAST["mlp"]), "gbm": (0.35, NOWCAST["gbm"])},
+    # The same with a patch transformer (extra `deep`). Chosen on the validation period of Klim.
+    "nowcast_deep": {"mlp": (0.4, NOWCAST["mlp"]), "gbm": (0.2, NOWCAST["gbm"]), "patchtst": (0.4, {})},
     # The weather alone, with the neighbours'. Chosen on the trial tasks 1 to 3 of GEFCom2014.
     "weather": {
         "gbm": (

@@ -4,6 +4,7 @@ Trained with PyTorch (extra `deep`), it forecasts from its training on with ONNX
 bundle and production give the same numbers. `network` chooses a patch transformer or a plain perceptron.
 """
 
+import copy
 import hashlib
 import json
 from dataclasses import asdict, dataclass, replace
@@ -112,13 +113,20 @@ class PatchTST(Forecaster):
         seen = only(windows, config.inputs)
         self.scaling = Scaling.fit(seen)
         lessons, tail = hold_out(seen, config.holdout)
-        lessons = sample(lessons, most=config.max_issue_times, missing_share=config.missing_share, seed=config.seed)
-        target = self.scaling.target(lessons)
+        self._learn(*self.lesson(lessons), tail)
+
+    def lesson(self, windows: Windows) -> tuple[Inputs, Array]:
+        """Inputs and targets [N, H] (shares of capacity) to learn from, some of them with inputs missing.
+
+        Raises TaskError if no target is known.
+        """
+        config, seen = self.config, only(windows, self.config.inputs)
+        some = sample(seen, most=config.max_issue_times, missing_share=config.missing_share, seed=config.seed)
+        target = self.scaling.target(some)
         known = np.isfinite(target).any(axis=1)
         if not known.any():
             raise TaskError(nothing_known(np.arange(1, self.task.horizon + 1)))
-        inputs = {name: values[known] for name, values in self.scaling.inputs(lessons).items()}
-        self._learn(inputs, target[known], tail)
+        return {name: values[known] for name, values in self.scaling.inputs(some).items()}, target[known]
 
     def _learn(self, inputs: Inputs, target: Array, tail: Windows | None) -> None:
         try:
@@ -137,7 +145,7 @@ class PatchTST(Forecaster):
         self.graph = export.export(learned.networks, self.task.levels, like)
         self.weights = export.weights(learned.networks)
         self._open()
-        export.check(learned.networks, self.task.levels, like, self._answer(like))
+        export.check(learned.networks, self.task.levels, like, self.answer(like))
 
     def _place(self, inputs: Inputs, target: Array) -> Path | None:
         """Where the checkpoints of a training on just these lessons with just this configuration lie."""
@@ -161,9 +169,9 @@ class PatchTST(Forecaster):
         return Shape.of(inputs, hours=hours, knots=self.config.knots)
 
     def _predict(self, windows: Windows) -> Array:
-        return self._answer(self.seen(windows)) * np.float32(self.task.capacity_mw)
+        return self.answer(self.seen(windows)) * np.float32(self.task.capacity_mw)
 
-    def _answer(self, inputs: Inputs) -> NDArray[np.float32]:
+    def answer(self, inputs: Inputs) -> NDArray[np.float32]:
         """[B, H, Q] shares of capacity, in batches that stay in the cache."""
         count = len(inputs["base"])
         found = np.empty((count, self.task.horizon, len(self.task.levels)), np.float32)
@@ -174,6 +182,34 @@ class PatchTST(Forecaster):
                 some = {name: np.repeat(values, LEAST_BATCH, axis=0) for name, values in some.items()}
             found[start : start + rows] = self.session.run(None, some)[0][:rows]
         return found
+
+    def with_graph(self, graph: bytes) -> "PatchTST":
+        """A copy that forecasts with another ONNX graph of the same inputs. Raises ValueError if it cannot be run."""
+        other = copy.copy(self)
+        other.graph = graph
+        other._open()
+        return other
+
+    def with_session(self, session: Any) -> "PatchTST":
+        """A copy whose answers are another session's: anything with `run(None, inputs)`. It is saved as this one is."""
+        other = copy.copy(self)
+        other.session = session
+        return other
+
+    def changed(self, config: PatchTSTConfig, trained: Any, like: Inputs) -> "PatchTST":
+        """A copy with other networks, the `Trained` of `config`, whose losses follow those of the networks before them.
+
+        like: windows on which the exported networks are checked; raises TaskError unless they are what was trained.
+        """
+        from windcast.models.deep import export
+
+        like = {name: values[:CHECKED] for name, values in like.items()}
+        other = copy.copy(self)
+        other.config, other.weights = config, export.weights(trained.networks)
+        other.curves = [before + after for before, after in zip(self.curves, trained.curves, strict=True)]
+        other = other.with_graph(export.export(trained.networks, self.task.levels, like))
+        export.check(trained.networks, self.task.levels, like, other.answer(like))
+        return other
 
     def _open(self) -> None:
         """Raises ConfigError without ONNX Runtime, ValueError where the graph cannot be run or is for another task."""

@@ -88,29 +88,49 @@ def save(
     scores, ladder: what a backtest measured, overall and on every rung (see `evaluation.ladder`).
     Raises BundleError if something other than a bundle stands at `folder`; a bundle there is replaced.
     """
+    told = {
+        "farm": farm.name,
+        "attribution": farm.attribution,
+        "interval": farm.interval,
+        "contract": contract_of(farm),
+        "weather_grid": weather_grid(farm),
+        "data_checksum": farm.checksum,
+        "trained_until": trained_until.isoformat(),
+        "config": config or {},
+        "scores": scores or {},
+        "ladder": ladder or {},
+    }
+    return _write(folder, forecaster, told)
+
+
+def save_changed(folder: Path, bundle: Bundle, forecaster: Forecaster, **told: Any) -> Path:
+    """Writes the bundle with another forecaster of the same task, trained on the same data, as `save` does.
+
+    told: what its manifest says besides.
+    """
+    return _write(folder, forecaster, bundle.manifest | told)
+
+
+def check_place(folder: Path) -> None:
+    """Raises BundleError where something other than a bundle stands."""
     if folder.exists() and not (folder / MANIFEST).is_file():
         raise BundleError(f"{folder}: exists and is not a bundle. Choose another folder.")
+
+
+def _write(folder: Path, forecaster: Forecaster, told: dict[str, Any]) -> Path:
+    check_place(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     part = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
         forecaster.save(part / "model")
-        manifest = {
+        files = [file for file in sorted(part.rglob("*")) if file.is_file()]
+        manifest = told | {
             "format": FORMAT,
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
             "model": forecaster.name,
-            "farm": farm.name,
-            "attribution": farm.attribution,
-            "interval": farm.interval,
-            "contract": contract_of(farm),
-            "weather_grid": weather_grid(farm),
-            "data_checksum": farm.checksum,
-            "trained_until": trained_until.isoformat(),
             "task": forecaster.task.to_dict(),
-            "config": config or {},
-            "scores": scores or {},
-            "ladder": ladder or {},
-            "versions": versions(),
-            "files": {str(f.relative_to(part)): sha256(f) for f in sorted(part.rglob("*")) if f.is_file()},
+            "versions": versions() | _runtime(files),
+            "files": {str(file.relative_to(part)): sha256(file) for file in files},
         }
         (part / MANIFEST).write_text(json.dumps(manifest, indent=1))
         part.chmod(0o755)
@@ -157,6 +177,15 @@ def open_bundle(folder: Path) -> Bundle:
 
 def versions() -> dict[str, str]:
     return {"python": platform.python_version()} | {name: version(name) for name in PACKAGES}
+
+
+def _runtime(files: list[Path]) -> dict[str, str]:
+    """The version of ONNX Runtime, imported only where one of a model's files needs it."""
+    if not any(file.suffix == ".onnx" for file in files):
+        return {}
+    import onnxruntime
+
+    return {"onnxruntime": str(onnxruntime.__version__)}
 
 
 def sha256(file: Path) -> str:

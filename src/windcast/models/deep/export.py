@@ -52,6 +52,26 @@ def check(networks: list[Quantiles], levels: tuple[float, ...], like: Inputs, fo
     compare(production, {name: like[name] for name in production.names}, found)
 
 
+class Eager:
+    """Networks forecasting in PyTorch, on one thread, through the `run` of an ONNX Runtime session."""
+
+    def __init__(self, networks: list[Quantiles], levels: tuple[float, ...], *, compiled: bool) -> None:
+        """compiled: by torch.compile, which needs a C++ compiler; it works at the first call of each shape."""
+        production = Production(networks, levels).eval()
+        self.names = production.names
+        self.call = torch.compile(production, dynamic=True) if compiled else production
+
+    def run(self, _names: None, inputs: Inputs) -> list[NDArray[np.float32]]:
+        before = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            with torch.inference_mode(), warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of the compiler, about itself
+                return [self.call(*(torch.from_numpy(inputs[name]) for name in self.names)).numpy()]
+        finally:
+            torch.set_num_threads(before)
+
+
 def compare(module: nn.Module, like: Inputs, found: NDArray[np.float32]) -> None:
     """Raises TaskError unless `found` is what the module answers to inputs `like`, in their order."""
     with torch.no_grad():

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from windcast.models.deep import fast
 from windcast.models.deep.inputs import BASES, Inputs
 
 
@@ -90,7 +91,7 @@ class Perceptron(nn.Module):
         wide = sum(int(np.prod(shape.inputs[name])) for name in self.names)
         layers: list[nn.Module] = []
         for before, after in pairwise([wide, *config.hidden]):
-            layers += [nn.Linear(before, after), nn.LeakyReLU(0.01), nn.Dropout(config.dropout)]
+            layers += [nn.Linear(before, after), nn.LeakyReLU(0.01), fast.Dropout(config.dropout)]
         self.layers = nn.Sequential(*layers)
         self.noise = Noise(config.noise)
         self.out = _last_layer(config.hidden[-1], shape)
@@ -133,7 +134,7 @@ class PatchTransformer(nn.Module):
         tokens = 1 + sum(part.count for part in self.patches.values())
         self.position = nn.Parameter(0.02 * torch.randn(tokens, config.width))
         self.layers = nn.ModuleList(Layer(config) for _ in range(config.depth))
-        self.drop = nn.Dropout(config.dropout)
+        self.drop = fast.Dropout(config.dropout)
         self.noise = Noise(config.noise)
         self.norm = nn.LayerNorm(config.width)
         self.out = _last_layer(tokens * config.width, shape)
@@ -143,8 +144,15 @@ class PatchTransformer(nn.Module):
         parts = [self.now(torch.cat([inputs[name] for name in self.summary], dim=1))[:, None]]
         parts += [patches(inputs[name]) for name, patches in self.patches.items()]
         tokens = torch.cat(parts, dim=1) + self.position
-        for layer in self.layers:
-            tokens = layer(tokens)
+        if self.training and tokens.device.type == "cpu":
+            batch, count, width = tokens.shape
+            columns = tokens.permute(2, 0, 1).reshape(width, batch * count)
+            for layer in self.layers:
+                columns = fast.layer(columns, layer, batch)
+            tokens = columns.view(width, batch, count).permute(1, 2, 0)
+        else:
+            for layer in self.layers:
+                tokens = layer(tokens)
         return self.out(self.drop(self.norm(tokens).flatten(1)))
 
 
@@ -181,7 +189,7 @@ class Layer(nn.Module):
         self.before, self.between = nn.LayerNorm(width), nn.LayerNorm(width)
         self.attend, self.gather = nn.Linear(width, 3 * width), nn.Linear(width, width)
         self.widen, self.narrow = nn.Linear(width, config.feedforward), nn.Linear(config.feedforward, width)
-        self.drop = nn.Dropout(config.dropout)
+        self.drop = fast.Dropout(config.dropout)
 
     def forward(self, tokens: Tensor) -> Tensor:
         parts = self.attend(self.before(tokens)).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
