@@ -34,8 +34,10 @@ ALONE: dict[str, Any] = {"name": "patchtst", "inputs": ["power"], "threads": THR
 # both chosen on the validation period, 2002-01-11 to 2002-06-18: the best, and the cheapest that is good enough there
 OWN = ALONE | {"network": "mlp", "dropout": 0.2, "noise": 0.2, "decay": 0.1}
 QUICK = OWN | {"seeds": 1, "epochs": 1, "max_issue_times": 6400}
-OWN_ALIKE = ALONE | {  # the architecture of the peers
+OWN_ALIKE = ALONE | {  # the architecture of the peers; they have one answer a lead, a quantile network at least two
     "seeds": 1,
+    "knots": (0.4, 0.6),
+    "noise": 0.0,
     "depth": LAYERS,
     "heads": HEADS,
     "width": WIDTH,

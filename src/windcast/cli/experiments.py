@@ -68,7 +68,7 @@ def optimize(
     with progressing("Optimising") as on_progress:
         found = optimising.optimise(bundle, place, member=member, prune=prune, epochs=epochs, on_progress=on_progress)
     titles = {
-        "ms": "ms, one\nissue time",
+        "ms": "ms for\none",
         "issue times/s": "issue\ntimes/s",
         "CRPS, held out, %": "CRPS,\nheld out",
         "loss, %": "loss,\n%",
@@ -76,7 +76,9 @@ def optimize(
         "note": "",
     }
     show_table(
-        found.to_frame().rename(titles), "Forms of the network, on one thread; CRPS in % of capacity", fold=False
+        found.to_frame().rename(titles),
+        "Forms of the network on one thread: for one issue time and for many; CRPS in % of capacity",
+        fold=False,
     )
     for form in found.forms:
         if form.remark:

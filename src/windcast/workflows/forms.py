@@ -108,9 +108,9 @@ def makers(network: PatchTST, early: Windows, *, prune: float, epochs: int) -> M
         AS_IT_WAS: lambda: served(network),
         "PyTorch": lambda: eager(compiled=False),
         "torch.compile": lambda: eager(compiled=True),
-        "ONNX int8": lambda: quantised(network),
-        "ONNX pruned": pruned,
-        "ONNX pruned int8": pruned_int8,
+        "int8": lambda: quantised(network),
+        "pruned": pruned,
+        "pruned int8": pruned_int8,
     }
 
 

@@ -22,7 +22,7 @@ from windcast.workflows.forms import Form, makers, measured, seconds
 from windcast.workflows.jobs import Progress, quiet
 
 MOST_LOSS = 0.005  # of the CRPS, of what is chosen
-AS_FAST = 1.1  # times the least time: among forms that take no longer the CRPS decides
+AS_FAST = 1.1  # times another's time is as fast
 HELD = 0.1  # share of the training span, at its end, on which the choice is made
 
 
@@ -86,10 +86,10 @@ def optimise(
     epochs: int = 3,
     on_progress: Progress = quiet,
 ) -> Optimised:
-    """Writes to `out` the bundle with the fastest form of its network whose CRPS grows by less than 0.5 %.
+    """Writes to `out` the bundle with the fastest form of its network whose CRPS grows by less than 0.5 % (see `choice`).
 
     The choice is made on the end of the training span; the test span after it is only shown. member: of a pool, whose
-    network it is, needed where several have one. prune: share of hidden units taken out. epochs: of training after that.
+    network it is, needed where several have one. prune: share of hidden units taken out; epochs: of training then.
     Raises ConfigError where there is no such network, it was quantised already, there are too few data to choose by, or
     the extra `deep` is missing; DataContractError where the data are not what the bundle was trained on.
     """
@@ -115,10 +115,16 @@ def optimise(
 
 
 def choice(forms: list[Form]) -> Form:
-    """Of those that need no PyTorch and lose less than 0.5 % CRPS: the best of those about as fast as the fastest."""
-    good = [form for form in forms if form.network is not None and form.held < (1 + MOST_LOSS) * forms[0].held]
-    least = min(form.milliseconds for form in good)
-    return min((form for form in good if form.milliseconds <= AS_FAST * least), key=lambda form: form.held)
+    """The best of those about as fast as the fastest that needs no PyTorch and loses less than 0.5 % CRPS.
+
+    The network as it was, first of all, unless such a form is clearly faster.
+    """
+    whole = forms[0]
+    good = [form for form in forms if form.network is not None and form.held < (1 + MOST_LOSS) * whole.held]
+    faster = [form for form in good if AS_FAST * form.milliseconds < whole.milliseconds]
+    least = min((form.milliseconds for form in faster), default=0.0)
+    fastest = [form for form in faster if form.milliseconds <= AS_FAST * least]
+    return min(fastest, key=lambda form: form.held, default=whole)
 
 
 def networks(forecaster: Forecaster, name: str = "") -> dict[str, PatchTST]:
@@ -138,10 +144,12 @@ def with_network(forecaster: Forecaster, old: PatchTST, other: PatchTST) -> Fore
     """The same forecaster with another network in the place of `old`."""
     if forecaster is old:
         return other
+    if not isinstance(forecaster, Calibrated | Pool):
+        return forecaster
     changed = copy.copy(forecaster)
     if isinstance(changed, Calibrated):
         changed.model = with_network(changed.model, old, other)
-    elif isinstance(changed, Pool):
+    else:
         changed.members = {name: with_network(member, old, other) for name, member in changed.members.items()}
     return changed
 

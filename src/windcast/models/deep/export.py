@@ -59,14 +59,16 @@ class Eager:
         """compiled: by torch.compile, which needs a C++ compiler; it works at the first call of each shape."""
         production = Production(networks, levels).eval()
         self.names = production.names
-        self.call = torch.compile(production, dynamic=True) if compiled else production
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of the compiler, about itself
+            self.call = torch.compile(production, dynamic=True) if compiled else production
 
     def run(self, _names: None, inputs: Inputs) -> list[NDArray[np.float32]]:
         before = torch.get_num_threads()
         torch.set_num_threads(1)
         try:
             with torch.inference_mode(), warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of the compiler, about itself
+                warnings.simplefilter("ignore")
                 return [self.call(*(torch.from_numpy(inputs[name]) for name in self.names)).numpy()]
         finally:
             torch.set_num_threads(before)
