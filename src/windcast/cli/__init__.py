@@ -26,8 +26,8 @@ keys_app = typer.Typer(no_args_is_help=True, help="API keys of the service.")
 keys_app.command("add")(forecasting.keys_add)
 keys_app.command("remove")(forecasting.keys_remove)
 app.add_typer(keys_app, name="keys")
-for command in (experiments.compare, experiments.report, experiments.reproduce):
-    app.command()(command)
+for judging in (experiments.compare, experiments.report, experiments.reproduce):
+    app.command()(judging)
 pipeline_app = typer.Typer(no_args_is_help=True, help="Data versions and experiments with DVC.")
 pipeline_app.command("init")(pipeline.pipeline_init)
 app.add_typer(pipeline_app, name="pipeline")

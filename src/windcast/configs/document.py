@@ -35,7 +35,8 @@ def read(file: Path, overrides: Sequence[str] = ()) -> Settings:
         document |= _chosen(named)
         for section in ("model", "calibration"):
             document[section] = _completed(document.get(section))
-        document.setdefault("model_choice", document["model"].get("name"))
+        if isinstance(document["model"], dict):
+            document.setdefault("model_choice", document["model"].get("name"))
         tree = OmegaConf.create(document)
         for key, value in given.items():
             if key not in GROUPS:

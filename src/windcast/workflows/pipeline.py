@@ -75,7 +75,7 @@ def pipeline(chosen: Settings, folder: Path) -> dict[str, Any]:
             "train": {
                 "cmd": f"windcast train {given} {prepared} --scores {RUN} --out {BUNDLE}",
                 "deps": [PREPARED, RUN],
-                "params": model,
+                "params": [*model],
                 "outs": [BUNDLE],
             },
             "report": {

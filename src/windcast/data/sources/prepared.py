@@ -39,16 +39,14 @@ def load(*, folder: str | Path | None = None) -> FarmData:
         said = json.loads(file.read_text(encoding="utf-8"))
         if said["format"] != FORMAT:
             raise SourceError(f"{file}: is of format {said['format']}, not {FORMAT}. {again}")
-        tables = {name: pl.read_parquet(folder / f"{name}.parquet") for name in TABLES if name in said["tables"]}
-        farm = FarmData(
-            **{name: said[name] for name in PLAIN},
-            **{name: timedelta(microseconds=said[f"{name}_us"]) for name in DURATIONS},
-            **tables,
-            repairs=tuple(said["repairs"]),
-        )
+        given: dict[str, Any] = {name: said[name] for name in PLAIN}
+        given |= {name: timedelta(microseconds=said[f"{name}_us"]) for name in DURATIONS}
+        given |= {name: pl.read_parquet(folder / f"{name}.parquet") for name in TABLES if name in said["tables"]}
+        farm = FarmData(**given, repairs=tuple(said["repairs"]))
+        checksum = said["checksum"]
     except (OSError, ValueError, LookupError, TypeError, pl.exceptions.PolarsError) as error:
         raise SourceError(f"{folder}: not a readable farm ({str(error).splitlines()[0]}). {again}") from None
-    if farm.checksum != said["checksum"]:
+    if farm.checksum != checksum:
         raise SourceError(f"{folder}: its tables were changed after they were written. {again}")
     return farm
 
