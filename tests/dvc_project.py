@@ -13,6 +13,7 @@ import yaml
 from windcast.data import sources
 
 ABSENT = [name for name in ("dvc",) if find_spec(name) is None]
+PATIENCE = 240  # seconds for one command; what asks a server that is not there must not wait for ever
 REASON = "DVC is not installed: pip install 'windcast[dvc]'"
 MODEL = ("task.horizon=2", "task.levels=9", "model=gbm", "model.rounds=3", "model.max_rows=500", "threads=1")
 PLAN = ("backtest.issue_every_hours=6", "backtest.against=[climatology]")
@@ -35,7 +36,9 @@ class Project:
             "COLUMNS": "300",
         }
         environment = {**os.environ, **own, **self.environment}
-        done = subprocess.run(command, cwd=self.folder, capture_output=True, text=True, env=environment)
+        done = subprocess.run(
+            command, cwd=self.folder, capture_output=True, text=True, env=environment, timeout=PATIENCE
+        )
         assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout}\n{done.stderr}"
         return done.stdout
 
