@@ -35,8 +35,8 @@ def read(file: Path, overrides: Sequence[str] = ()) -> Settings:
         document |= _chosen(named)
         for section in ("model", "calibration"):
             document[section] = _completed(document.get(section))
-        if isinstance(document["model"], dict):
-            document.setdefault("model_choice", document["model"].get("name"))
+        model = document["model"]
+        document.setdefault("model_choice", model.get("name") if isinstance(model, dict) else "")
         tree = OmegaConf.create(document)
         for key, value in given.items():
             if key not in GROUPS:
