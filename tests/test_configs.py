@@ -57,7 +57,7 @@ def test_every_choice_composes_and_builds(choice: str, farm: FarmData) -> None:
         assert chosen.model_name == name
 
 
-@pytest.mark.parametrize("source", sorted(set(SOURCES) - {"files"}))
+@pytest.mark.parametrize("source", sorted(set(SOURCES) - {"files", "prepared"}))
 def test_every_source_that_is_there_gives_a_farm(source: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("urllib.request.urlopen", lambda *_, **__: pytest.skip(f"{source} is not on this machine"))
     chosen = settings([f"data={source}", *(["data.days=4"] if source == "simulation" else [])])

@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from windcast.cli import experiments, forecasting
+from windcast.cli import experiments, forecasting, pipeline
 from windcast.errors import WindcastError
 
 app = typer.Typer(
@@ -18,6 +18,7 @@ app.command()(forecasting.demo)
 data_app = typer.Typer(no_args_is_help=True, help="Describe and check a farm's data.")
 data_app.command("init")(forecasting.data_init)
 data_app.command("check")(forecasting.data_check)
+data_app.command("prepare")(pipeline.data_prepare)
 app.add_typer(data_app, name="data")
 for command in (experiments.backtest, experiments.train, forecasting.forecast, forecasting.serve):
     app.command()(command)
@@ -25,8 +26,11 @@ keys_app = typer.Typer(no_args_is_help=True, help="API keys of the service.")
 keys_app.command("add")(forecasting.keys_add)
 keys_app.command("remove")(forecasting.keys_remove)
 app.add_typer(keys_app, name="keys")
-for study in (experiments.optimize, experiments.compare, experiments.report, experiments.reproduce):
-    app.command()(study)
+for judging in (experiments.optimize, experiments.compare, experiments.report, experiments.reproduce):
+    app.command()(judging)
+pipeline_app = typer.Typer(no_args_is_help=True, help="Data versions and experiments with DVC.")
+pipeline_app.command("init")(pipeline.pipeline_init)
+app.add_typer(pipeline_app, name="pipeline")
 app.command("config")(experiments.show_config)
 
 

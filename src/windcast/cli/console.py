@@ -15,6 +15,7 @@ from windcast.errors import ConfigError
 if TYPE_CHECKING:
     import polars as pl
 
+    from windcast.configs import Settings
     from windcast.data.farm import FarmData
 
 TABLES = (".csv", ".parquet", ".json")
@@ -25,6 +26,18 @@ Overrides = Annotated[
     list[str] | None,
     typer.Argument(metavar="[KEY=VALUE]...", help="Configuration, as in data=klim model=gbm model.num_leaves=31."),
 ]
+
+ConfigFile = Annotated[
+    Path | None,
+    typer.Option("--config", help="The whole configuration as YAML, such as params.yaml; KEY=VALUE on top of it."),
+]
+
+
+def chosen_settings(config: Path | None, overrides: Sequence[str] | None) -> "Settings":
+    """The settings of a file, or of the tree where none is given, with the overrides."""
+    from windcast.configs import document, settings
+
+    return settings(overrides or []) if config is None else document.read(config, overrides or [])
 
 
 def this_command() -> str:
