@@ -110,7 +110,7 @@ def test_a_training_has_no_forecasts_to_make_again(store: Path) -> None:
 def test_a_record_that_cannot_be_made_does_not_make_the_run_fail(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(recording, "score", lambda *_: 1 / 0)
+    monkeypatch.setattr(recording, "peak_memory_mb", lambda: 1 / 0)
     run = jobs.run_backtest(_tracked(tmp_path / "runs"), tmp_path / "hill", command="windcast backtest")
     assert (run.folder / "run.json").is_file()
     assert "The run itself is whole" in caplog.text

@@ -15,9 +15,8 @@ from windcast.data.task import ForecastTask
 from windcast.errors import BundleError, ConfigError, TaskError
 from windcast.evaluation.backtest import Backtest, backtest, folds, training_windows
 from windcast.evaluation.ladder import ladder
-from windcast.evaluation.leaderboard import leaderboard
+from windcast.evaluation.leaderboard import leaderboard, score_all
 from windcast.evaluation.report import write_report
-from windcast.evaluation.scores import score
 from windcast.models.base import build
 from windcast.models.calibration import Calibrated
 from windcast.models.forecast import Forecast, Rung, column_of
@@ -47,6 +46,7 @@ def run_backtest(settings: Settings, folder: Path, *, command: str, on_progress:
     farm = settings.farm()
     task, plan = settings.task(farm), settings.plan(farm)
     result = backtest(farm, task, settings.contenders(), plan, on_progress=on_progress)
+    scores = score_all(result)
     record = runs.Record(
         command=command,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -55,7 +55,7 @@ def run_backtest(settings: Settings, folder: Path, *, command: str, on_progress:
         code=runs.code_version(),
         packages=bundles.versions(),
         seconds=result.seconds,
-        scores={name: dict(score(f, result.observed).overall) for name, f in result.forecasts.items()},
+        scores={name: dict(scored.overall) for name, scored in scores.items()},
         fingerprint=runs.fingerprint(result),
         ladder=ladder(result, list(result.fitted)[-1]),
     )
@@ -64,7 +64,7 @@ def run_backtest(settings: Settings, folder: Path, *, command: str, on_progress:
         leaderboard(result).write_csv(part / "leaderboard.csv")
         write_run_report(result, record, folder, file=part / "report.html")
         record.write(part)
-    recording.backtested(settings.tracking, record, folder, result, watch)
+    recording.backtested(settings.tracking, record, folder, result, scores, watch)
     return Run(folder, record, result, settings.tracking)
 
 

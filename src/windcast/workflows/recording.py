@@ -3,7 +3,7 @@
 import logging
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import Any
 
 from windcast.errors import ConfigError
 from windcast.evaluation.backtest import Backtest
-from windcast.evaluation.scores import score
+from windcast.evaluation.scores import Scores
 from windcast.models.base import Forecaster
 from windcast.registry import bundles, runs
 from windcast.registry.tracking import Destination, Metric, Tracked, keep, of_run, spool
@@ -42,8 +42,15 @@ def peak_memory_mb() -> float | None:
     return most / (2**20 if sys.platform == "darwin" else 2**10)
 
 
-def backtested(to: Destination, record: runs.Record, folder: Path, result: Backtest, watch: Watch) -> None:
-    """Keeps the record of a backtest."""
+def backtested(
+    to: Destination,
+    record: runs.Record,
+    folder: Path,
+    result: Backtest,
+    scores: Mapping[str, Scores],
+    watch: Watch,
+) -> None:
+    """Keeps the record of a backtest, with its scores by model."""
     if to.backend == "none":
         return
     try:
@@ -54,7 +61,7 @@ def backtested(to: Destination, record: runs.Record, folder: Path, result: Backt
             "tested_until": _utc(result.folds[-1].issue_times[-1]) + result.task.horizon * result.task.resolution,
         }
         spent = watch.spent()
-        metrics = [*tracked.metrics, *_by_lead(result), *_curves(list(result.fitted.values())[-1])]
+        metrics = [*tracked.metrics, *_by_lead(scores), *_curves(list(result.fitted.values())[-1])]
         tags = tracked.tags | _iso(spans) | _asked(record.settings) | {"farm": result.farm.name}
         tracked = replace(tracked, metrics=metrics, tags=tags, **spent)
     except Exception as error:  # a run that is done does not fail for its record
@@ -129,9 +136,9 @@ def _utc(time: Any) -> datetime:
     return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=int(time.astype("datetime64[us]").astype(int)))
 
 
-def _by_lead(result: Backtest) -> Iterator[Metric]:
-    for name, forecast in result.forecasts.items():
-        leads = score(forecast, result.observed).leads
+def _by_lead(scores: Mapping[str, Scores]) -> Iterator[Metric]:
+    for name, scored in scores.items():
+        leads = scored.leads
         for column in BY_LEAD:
             if column in leads.columns:
                 pairs = zip(leads["lead_minutes"], leads[column], strict=True)
