@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from windcast.cli import experiments, forecasting, pipeline
+from windcast.cli import experiments, forecasting, pipeline, tracking
 from windcast.errors import WindcastError
 
 app = typer.Typer(
@@ -28,6 +28,7 @@ keys_app.command("remove")(forecasting.keys_remove)
 app.add_typer(keys_app, name="keys")
 for judging in (experiments.optimize, experiments.compare, experiments.report, experiments.reproduce):
     app.command()(judging)
+app.add_typer(tracking.runs_app, name="runs")
 pipeline_app = typer.Typer(no_args_is_help=True, help="Data versions and experiments with DVC.")
 pipeline_app.command("init")(pipeline.pipeline_init)
 app.add_typer(pipeline_app, name="pipeline")

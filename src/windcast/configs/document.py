@@ -4,6 +4,7 @@ It is what `windcast config` prints, less what follows from the rest: a model's 
 shared ones. A group may stand there by the name of a choice: `model: gbm`.
 """
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ def read(file: Path, overrides: Sequence[str] = ()) -> Settings:
     given = configs.pairs(overrides)
     try:
         document = _loaded(file)
+        document.setdefault("tracking", os.environ.get(configs.TRACKING, "auto"))
         named = {group: name for group in GROUPS if isinstance(name := document.get(group), str)}
         named |= {key: value for key, value in given.items() if key in GROUPS}
         document |= _chosen(named)
@@ -85,7 +87,8 @@ def _chosen(named: Mapping[str, str]) -> dict[str, Any]:
     """The sections that are given by the name of a choice, as the tree has them."""
     if not named:
         return {}
-    composed = document_of(settings([f"{group}={name}" for group, name in named.items()]))
+    found = settings([f"{group}={name}" for group, name in named.items()])
+    composed = document_of(found) | {"tracking": found.tracking.shown()}
     chosen = {group: composed[group] for group in named}
     return chosen | ({"model_choice": named["model"]} if "model" in named else {})
 
