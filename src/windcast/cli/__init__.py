@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from windcast.cli import experiments, forecasting
+from windcast.cli import experiments, forecasting, tracking
 from windcast.errors import WindcastError
 
 app = typer.Typer(
@@ -25,8 +25,10 @@ keys_app = typer.Typer(no_args_is_help=True, help="API keys of the service.")
 keys_app.command("add")(forecasting.keys_add)
 keys_app.command("remove")(forecasting.keys_remove)
 app.add_typer(keys_app, name="keys")
-for command in (experiments.compare, experiments.report, experiments.reproduce):
-    app.command()(command)
+app.command()(experiments.compare)
+app.command()(experiments.report)
+app.command()(experiments.reproduce)
+app.add_typer(tracking.runs_app, name="runs")
 app.command("config")(experiments.show_config)
 
 

@@ -91,7 +91,10 @@ def show_leaderboard(backtest: Any) -> None:
         say("[yellow]note[/yellow]: the weather is reanalysis, made after the fact. Live forecasts will be worse.")
 
 
-def show_table(frame: "pl.DataFrame", title: str, decimals: int = 3, *, fold: bool = True) -> None:
+def show_table(
+    frame: "pl.DataFrame", title: str, decimals: int = 3, *, fold: bool = True, whole: Sequence[str] = ()
+) -> None:
+    """fold: cells may take several lines where the terminal is narrow, but not those of the columns `whole`."""
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
@@ -99,7 +102,7 @@ def show_table(frame: "pl.DataFrame", title: str, decimals: int = 3, *, fold: bo
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     for name, dtype in frame.schema.items():
         side: Any = "right" if dtype.is_numeric() else "left"
-        table.add_column(name.replace("_", " "), justify=side, overflow="fold", no_wrap=not fold)
+        table.add_column(name.replace("_", " "), justify=side, overflow="fold", no_wrap=not fold or name in whole)
     for row in frame.iter_rows():
         table.add_row(*(_cell(value, decimals) for value in row))
     Console().print(table)

@@ -48,7 +48,9 @@ def train(
 
     chosen, known = settings(overrides or []), utc(until, "--until")
     with progressing("Training") as on_progress:
-        bundle = jobs.train(chosen, out, until=known, promised_by=scores, on_progress=on_progress)
+        bundle = jobs.train(
+            chosen, out, until=known, promised_by=scores, command=this_command(), on_progress=on_progress
+        )
     what = f"{chosen.model_name}{', calibrated' if bundle.manifest['model'] == 'calibrated' else ''}"
     say(f"Wrote [bold]{plain(str(out))}[/bold]: {plain(what)}, for {plain(bundle.manifest['farm'])}.")
     say(f"Forecast with it: windcast forecast {plain(shlex.quote(str(out)))}")
@@ -78,14 +80,16 @@ def report(run: Annotated[Path, typer.Argument(help="Folder of a run.")]) -> Non
 
 
 def reproduce(
-    run: Annotated[Path, typer.Argument(help="Folder of a run.")],
+    run: Annotated[str, typer.Argument(help="Folder of a run, or its name or id; see `windcast runs`.")],
     out: Annotated[Path | None, typer.Option(help="Where to put the repeated run.")] = None,
+    folder: Annotated[Path, typer.Option(help="Folder of the records: `tracking.folder`.")] = Path("runs"),
 ) -> None:
     """Makes a run again from its record. Exit status 0: the same forecasts to the bit, 1: not."""
     from windcast.workflows import jobs
 
+    into = out or (Path(run) / "again" if Path(run).is_dir() else folder / f"{Path(run).name}-again")
     with progressing("Again") as on_progress:
-        outcome = jobs.reproduce(run, out or run / "again", on_progress=on_progress)
+        outcome = jobs.reproduce(run, into, store=folder, on_progress=on_progress)
     for difference in outcome.differences:
         say(f"  • {plain(difference)}")
     say("The same forecasts, to the bit." if outcome.exact else "[red]The forecasts differ.[/red]")
@@ -98,4 +102,6 @@ def show_config(overrides: Overrides = None) -> None:
 
     from windcast.configs import settings
 
-    print(OmegaConf.to_yaml(OmegaConf.create(settings(overrides or []).document)), end="")
+    chosen = settings(overrides or [])
+    tracking = chosen.tracking.shown()
+    print(OmegaConf.to_yaml(OmegaConf.create({**chosen.document, "tracking": tracking})), end="")

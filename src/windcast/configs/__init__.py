@@ -1,5 +1,6 @@
 """The Hydra tree, composed into plain settings; an unknown key is an error that names the nearest known one."""
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -21,8 +22,10 @@ from windcast.data.task import ForecastTask
 from windcast.errors import ConfigError, unknown_name
 from windcast.evaluation.backtest import Plan
 from windcast.models.base import MODELS, model_class
+from windcast.registry.tracking import NOWHERE, Destination
 
-GROUPS = ("data", "task", "model", "calibration")
+GROUPS = ("data", "task", "model", "calibration", "tracking")
+TRACKING = "WINDCAST_TRACKING"  # environment: the choice of `tracking` where none is given
 SHARED = {"seed": "${seed}", "threads": "${threads}"}
 KEY = re.compile(r"[A-Za-z_]\w*(\.\w+)*")
 
@@ -77,12 +80,15 @@ POOLS: dict[str, dict[str, tuple[float, dict[str, Any]]]] = {
 
 @dataclass(frozen=True)
 class Settings:
-    """A resolved configuration. `document` is all of it, as plain values, and what is kept with every result.
+    """A resolved configuration. `document` is all that a result depends on, as plain values, and is kept with it.
+
+    tracking: where the record of what is done with it goes; nothing computed depends on it.
 
     Raises ConfigError naming the key where a value is missing, of the wrong type or impossible.
     """
 
     document: dict[str, Any]
+    tracking: Destination = NOWHERE
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "document", checks.checked(self.document))
@@ -150,6 +156,8 @@ def settings(overrides: Sequence[str] = ()) -> Settings:
     or out of range, and for what Hydra cannot read.
     """
     given = _pairs(overrides)
+    if TRACKING in os.environ:
+        given.setdefault("tracking", os.environ[TRACKING])
     _register()
     GlobalHydra.instance().clear()
     with initialize_config_module("windcast.configs", version_base="1.3"):
@@ -164,7 +172,8 @@ def settings(overrides: Sequence[str] = ()) -> Settings:
         config = _composed(*(f"{key}={value}" for key, value in given.items()))
     document = _resolved(config)
     document["model_choice"] = model
-    found = Settings(document)
+    tracking = document.pop("tracking")
+    found = Settings(document, checks.tracking(tracking))
     found.contenders()
     for key in ("start", "end", "train_from"):
         _time(found.document["backtest"][key], f"backtest.{key}")
