@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from windcast.cli import experiments, forecasting, tracking
+from windcast.cli import experiments, forecasting, promoting, tracking
 from windcast.errors import WindcastError
 
 app = typer.Typer(
@@ -29,6 +29,8 @@ app.command()(experiments.compare)
 app.command()(experiments.report)
 app.command()(experiments.reproduce)
 app.add_typer(tracking.runs_app, name="runs")
+app.command()(promoting.promote)
+app.command()(promoting.rollback)
 app.command("config")(experiments.show_config)
 
 

@@ -21,14 +21,16 @@ Array = NDArray[np.float64]
 
 WEEK = timedelta(days=7)
 BANDS = (50, 90)
+STEADY = 0.1  # of the mean spread: the least by which a loss is divided
 
 
 @dataclass(frozen=True, kw_only=True)
 class Criteria:
     """What a challenger is held to, and why.
 
-    level: of the one-sided test that its mean CRPS is lower. The tests of `significance` reject up to twice as often as
-        they say where few issue times depend on one another for long, and an equal must pass in at most 5 %.
+    level: of the one-sided test that its CRPS is lower (see `accuracy`). The tests of `significance` reject up to twice
+        as often as they say where issue times are few, and an equal must pass in at most 5 %.
+    plain_level: of the same test without weights, so that calm hours alone let none pass.
     lead_level: at which some lead time is found worse, for all of them together: one chance in twenty.
     coverage_margin: how much further than the champion's a band's coverage may be from its level; two points of a
         hundred is what a reader of a reliability plot would not see.
@@ -38,6 +40,7 @@ class Criteria:
     """
 
     level: float = 0.025
+    plain_level: float = 0.25
     lead_level: float = 0.05
     coverage_margin: float = 0.02
     week_margin: float = 0.2
@@ -83,41 +86,75 @@ def judge(
         raise TaskError("the two forecasts are of other issue times or leads. Forecast the same with both.")
     ours, theirs = crps(challenger, observed), crps(champion, observed)
     return [
-        *accuracy(ours, theirs, challenger, criteria),
+        accuracy(challenger, champion, ours, theirs, criteria),
+        lead_times(challenger, ours, theirs, criteria),
         *(coverage(band, challenger, champion, observed, criteria) for band in BANDS),
         worst_week(ours, theirs, challenger, criteria),
     ]
 
 
-def accuracy(ours: Array, theirs: Array, forecast: Forecast, criteria: Criteria = CRITERIA) -> list[Finding]:
-    """Lower CRPS [B, H] overall, beyond chance, and no lead time worse, beyond chance. forecast: of whose times."""
-    times, resolution = forecast.issue_times, forecast.task.resolution
-    result = compare(ours, theirs, issue_times=times, resolution=resolution)
-    overall = result.overall
-    reference = _mean(theirs[np.isfinite(ours)])
-    change = overall.difference / reference if reference else np.nan
-    p_better = one_sided(overall, worse=False)
-    word = "lower" if change < 0 else "higher"
-    better = Finding(
-        name="accuracy",
-        passed=bool(p_better < criteria.level),
-        said=f"CRPS {100 * abs(change):.1f} % {word} over {overall.n:,} issue times; that it is lower has "
-        f"p = {p_better:.2g} (Diebold-Mariano, one-sided; needed: below {criteria.level:g}).",
-        figures={"change": change, "p_value": p_better, "n": overall.n, "crps": _mean(ours[np.isfinite(theirs)])},
+def accuracy(
+    challenger: Forecast,
+    champion: Forecast,
+    ours: Array,
+    theirs: Array,
+    criteria: Criteria = CRITERIA,
+    *,
+    against: str = "the champion",
+) -> Finding:
+    """Whether CRPS [B, H] `ours` is lower than `theirs`: in the mean, and beyond chance.
+
+    Most of what differs by chance comes from the hours in which power is hardest to tell. The test therefore divides
+    each difference by how wide both forecasts were, which was known when they were issued: of simulated challengers
+    with 3 % lower CRPS it finds 94 % where the plain one finds 81 %. The plain mean must be lower too.
+    """
+    times, resolution = challenger.issue_times, challenger.task.resolution
+    both = np.isfinite(ours) & np.isfinite(theirs)
+    difference = np.where(both, ours - theirs, np.nan)
+    width = (spread(challenger) + spread(champion)) / 2
+    floored = width + STEADY * width.mean()
+    sharing = overlap(times, resolution, steps=challenger.task.horizon)
+    plain, weighted = (
+        diebold_mariano(_by_issue(losses), np.zeros(len(times)), overlap=sharing)
+        for losses in (difference, difference / (floored if floored.any() else 1.0))
     )
-    statistics, p_values = result.leads["statistic"].to_numpy(), result.leads["p_value"].to_numpy()
+    reference = _mean(theirs[both])
+    change = _mean(difference) / reference if reference else np.nan
+    p_plain, p_better = one_sided(plain, worse=False), one_sided(weighted, worse=False)
+    word = "lower" if change < 0 else "higher"
+    return Finding(
+        name="accuracy" if against == "the champion" else f"better than {against}",
+        passed=bool(change < 0 and p_plain < criteria.plain_level and p_better < criteria.level),
+        said=f"CRPS {100 * abs(change):.1f} % {word} than that of {against} over {plain.n:,} issue times; that it is "
+        f"lower has p = {p_better:.2g} (Diebold-Mariano, one-sided, weighted; due: below {criteria.level:g}) and "
+        f"unweighted {p_plain:.2g} (below {criteria.plain_level:g}).",
+        figures={"change": change, "p_value": p_better, "p_plain": p_plain, "n": plain.n, "crps": _mean(ours[both])},
+    )
+
+
+def spread(forecast: Forecast) -> Array:
+    """[B, H] mean distance of the quantiles from the median, a fraction of capacity."""
+    distance = np.abs(forecast.values - forecast.median[..., None]).mean(axis=-1, dtype=np.float64)
+    found: Array = distance / forecast.task.capacity_mw
+    return found
+
+
+def lead_times(challenger: Forecast, ours: Array, theirs: Array, criteria: Criteria = CRITERIA) -> Finding:
+    """No lead time of CRPS [B, H] is worse, beyond chance."""
+    result = compare(ours, theirs, issue_times=challenger.issue_times, resolution=challenger.task.resolution)
+    statistics, p_values = (result.leads[name].fill_null(np.nan).to_numpy() for name in ("statistic", "p_value"))
     worse = holm(np.where(statistics > 0, p_values / 2, 1 - p_values / 2))
     bad = np.flatnonzero(worse < criteria.lead_level)
-    hours = ", ".join(f"{lead_minutes(forecast.task)[lead] / 60:g} h" for lead in bad)
+    hours = ", ".join(f"{minutes / 60:g} h" for minutes in lead_minutes(challenger.task)[bad])
+    told = np.isfinite(worse)
+    least = float(worse[told].min()) if told.any() else np.nan
     said = f"worse beyond chance at {hours}" if len(bad) else f"none of {len(worse)} is worse beyond chance"
-    least = float(np.nanmin(worse)) if np.isfinite(worse).any() else np.nan
-    leads = Finding(
+    return Finding(
         name="lead times",
-        passed=not len(bad) and bool(np.isfinite(least)),
+        passed=bool(told.any()) and not len(bad),
         said=f"{said} (Diebold-Mariano by lead, Holm over {len(worse)}; smallest p = {least:.2g}).",
         figures={"p_value": least, "worse": len(bad)},
     )
-    return [better, leads]
 
 
 def coverage(
@@ -205,6 +242,14 @@ def _hits(forecast: Forecast, observed: ArrayLike, share: float) -> Array:
     with np.errstate(invalid="ignore"):
         hits: Array = inside.sum(axis=1) / known.sum(axis=1)
     return hits
+
+
+def _by_issue(losses: Array) -> Array:
+    """[B] mean over the known leads of an issue time; NaN where none is."""
+    known = np.isfinite(losses)
+    with np.errstate(invalid="ignore"):
+        means: Array = np.where(known, losses, 0).sum(axis=1) / known.sum(axis=1)
+    return means
 
 
 def _mean(values: Array) -> float:
