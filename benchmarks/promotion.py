@@ -2,9 +2,9 @@
 
 A run is a year of hourly power and forecasts of 24 hours. Champion and challenger see the true distribution of the
 weather's index through an error of their own, an Ornstein-Uhlenbeck process in valid time, and know how large it is:
-both are calibrated. The errors are independent, which real models' are not: the champion's size is chosen so that the
-losses of the two differ as those of the pool and the power curve do at La Haute Borne, by 0.24 of the CRPS (one
-standard deviation, by issue time). Models more alike are easier to tell apart.
+both are calibrated. The errors are independent, so the two are as hard to tell apart as errors of that size can be:
+by issue time their losses differ by 0.28 of the CRPS (one standard deviation), those of the pool and the power curve at
+La Haute Borne by 0.24. What counts beside that is how long errors last; there, with 48 leads, for longer.
 """
 
 from concurrent.futures import ProcessPoolExecutor
@@ -26,7 +26,7 @@ from windcast.registry.spans import Seen, unseen
 RUNS, YEAR, HORIZON, EVERY = 200, 365, 24, 3  # EVERY: hours from an issue time to the next
 MEMORY = 12.0  # hours over which a model's error is alike
 EXCESS = 1.04  # the champion's CRPS, against that of the truth
-BETTER = 0.97  # the better challenger's CRPS, against the champion's
+BETTER = 0.968  # the better challenger's, against the champion's: of the index; of power it is 0.97
 LEVELS = tuple(round(k / 20, 2) for k in range(1, 20))
 HOUR = np.timedelta64(3_600_000_000, "us")
 
@@ -43,7 +43,9 @@ def run() -> list[Measurement]:
     ]
     told = [
         ("… difference in CRPS of the better, mean", "change"),
-        ("… it passes the unweighted test alone", "plain"),
+        ("… it passes the test of the mean", "plain"),
+        ("… it passes the weighted test", "weighted"),
+        ("… it passes one of them", "accurate"),
         ("… spread of the difference by issue time / CRPS, equals", "scatter"),
     ]
     return [
@@ -61,7 +63,9 @@ def _run(seed: int) -> dict[str, float]:
     return {
         "equal": passes(as_equal),
         "better": passes(as_better),
-        "plain": as_better[0].figures["p_plain"] < CRITERIA.level,
+        "plain": as_better[0].figures["p_plain"] < CRITERIA.level / 2,
+        "weighted": as_better[0].figures["p_weighted"] < CRITERIA.level / 2,
+        "accurate": as_better[0].passed,
         "change": as_better[0].figures["change"],
         "scatter": _scatter(equal, champion, year.observed),
         "refused": _refused(year.times, rng),

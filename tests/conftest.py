@@ -1,6 +1,7 @@
 """Small bundles of one simulated farm and an MLflow database that is ready, copied for every test."""
 
 import shutil
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,7 +16,6 @@ SMALL = (
     "data=simulation",
     "data.days=100",
     "backtest.issue_every_hours=3",
-    "backtest.train_every_hours=3",
     "task.horizon=6",
     "task.history=12",
     "task.levels=19",
@@ -23,22 +23,32 @@ SMALL = (
     "calibration=none",
     "tracking=none",
 )
-GBM = (*SMALL, "model=gbm", "model.rounds=20", "model.max_rows=2000")
 
 
-def trained(folder: Path, *overrides: str, until: datetime | None = UNTIL) -> Bundle:
-    return jobs.train(settings(list(overrides)), folder, until=until)
-
-
-@pytest.fixture(scope="session")
-def gbm(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    return trained(tmp_path_factory.mktemp("gbm") / "bundle", *GBM)
+Trained = Callable[..., Bundle]
 
 
 @pytest.fixture(scope="session")
-def curve(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    """Better than persistence and climatology, worse than gbm."""
-    return trained(tmp_path_factory.mktemp("curve") / "bundle", *SMALL, "model=power_curve")
+def trained() -> Trained:
+    """Trains on the farm with these overrides."""
+
+    def training(folder: Path, *overrides: str, until: datetime | None = UNTIL) -> Bundle:
+        replaced = {one.partition("=")[0] for one in overrides}
+        kept = [one for one in SMALL if one.partition("=")[0] not in replaced]
+        return jobs.train(settings([*kept, *overrides]), folder, until=until)
+
+    return training
+
+
+@pytest.fixture(scope="session")
+def forest(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return trained(tmp_path_factory.mktemp("forest") / "bundle", "model=forest", "model.trees=20")
+
+
+@pytest.fixture(scope="session")
+def curve(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """Better than persistence and climatology, worse than the forest."""
+    return trained(tmp_path_factory.mktemp("curve") / "bundle", "model=power_curve")
 
 
 @pytest.fixture(scope="session")

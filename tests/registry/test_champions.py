@@ -25,17 +25,17 @@ def registry(runs: Path) -> Champions:
     return Champions(FARM, runs / "registry")
 
 
-def test_a_registered_bundle_is_a_copy_and_the_same_one_has_one_version(registry: Champions, gbm: Bundle) -> None:
-    entry = registry.register(gbm.folder)
-    assert registry.register(gbm.folder) == entry
+def test_a_registered_bundle_is_a_copy_and_the_same_one_has_one_version(registry: Champions, forest: Bundle) -> None:
+    entry = registry.register(forest.folder)
+    assert registry.register(forest.folder) == entry
     assert registry.champion() is None
     copy = registry.bundle(entry)
     assert copy.folder.is_relative_to(registry.place)
-    assert copy.manifest == gbm.manifest
+    assert copy.manifest == forest.manifest
 
 
-def test_a_registered_bundle_that_was_altered_is_refused(registry: Champions, gbm: Bundle) -> None:
-    entry = registry.register(gbm.folder)
+def test_a_registered_bundle_that_was_altered_is_refused(registry: Champions, forest: Bundle) -> None:
+    entry = registry.register(forest.folder)
     manifest = registry.place / entry.key / pointer.BUNDLE / MANIFEST
     manifest.chmod(0o644)
     manifest.write_text(manifest.read_text().replace('"trained_until": "2020-02', '"trained_until": "2020-01'))
@@ -46,10 +46,10 @@ def test_a_registered_bundle_that_was_altered_is_refused(registry: Champions, gb
 
 def test_the_pointer_follows_the_alias_and_rollback_goes_back_step_by_step(
     registry: Champions,
-    gbm: Bundle,
+    forest: Bundle,
     curve: Bundle,
 ) -> None:
-    first, second = registry.register(curve.folder), registry.register(gbm.folder)
+    first, second = registry.register(curve.folder), registry.register(forest.folder)
     registry.promote(first, instead_of=None)
     registry.promote(second, instead_of=first, reason="the first is too slow", forced=True)
     assert registry.champion() == second
@@ -70,10 +70,10 @@ def test_the_pointer_follows_the_alias_and_rollback_goes_back_step_by_step(
 
 def test_what_was_promoted_after_a_rollback_goes_back_to_where_it_stood(
     registry: Champions,
-    gbm: Bundle,
+    forest: Bundle,
     curve: Bundle,
 ) -> None:
-    first, second = registry.register(curve.folder), registry.register(gbm.folder)
+    first, second = registry.register(curve.folder), registry.register(forest.folder)
     registry.promote(first, instead_of=None)
     registry.promote(second, instead_of=first)
     registry.rollback()
@@ -83,10 +83,10 @@ def test_what_was_promoted_after_a_rollback_goes_back_to_where_it_stood(
 
 def test_of_two_promotions_at_once_one_wins_and_the_other_is_told(
     registry: Champions,
-    gbm: Bundle,
+    forest: Bundle,
     curve: Bundle,
 ) -> None:
-    entries = [registry.register(bundle.folder) for bundle in (gbm, curve)]
+    entries = [registry.register(bundle.folder) for bundle in (forest, curve)]
     outcomes: list[str] = []
     together = threading.Barrier(2)
 
@@ -115,10 +115,10 @@ def test_of_two_promotions_at_once_one_wins_and_the_other_is_told(
 
 def test_a_promotion_beside_one_that_does_not_end_gives_up_with_a_reason(
     registry: Champions,
-    gbm: Bundle,
+    forest: Bundle,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    registry.register(gbm.folder)
+    registry.register(forest.folder)
     monkeypatch.setattr(module, "PATIENCE", 0.1)
     with module.held(registry.place / module.LOCK) as alone:
         assert alone
@@ -128,11 +128,11 @@ def test_a_promotion_beside_one_that_does_not_end_gives_up_with_a_reason(
 
 def test_a_locked_database_is_said_to_be_locked(
     registry: Champions,
-    gbm: Bundle,
+    forest: Bundle,
     runs: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    entry = registry.register(gbm.folder)
+    entry = registry.register(forest.folder)
     monkeypatch.setattr(module, "PATIENCE", 0.1)
     with closing(sqlite3.connect(runs / "mlflow.db", isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
@@ -145,12 +145,12 @@ def test_a_locked_database_is_said_to_be_locked(
 
 def test_a_corrupt_database_stops_nothing_but_promotions_and_a_fresh_one_is_filled_from_disk(
     registry: Champions,
-    gbm: Bundle,
+    forest: Bundle,
     curve: Bundle,
     runs: Path,
     database: Path,
 ) -> None:
-    first, second = registry.register(curve.folder), registry.register(gbm.folder)
+    first, second = registry.register(curve.folder), registry.register(forest.folder)
     registry.promote(first, instead_of=None)
     registry.promote(second, instead_of=first)
     (runs / "mlflow.db").write_bytes(b"this is not a database, but long enough to be taken for one" * 100)
@@ -167,10 +167,10 @@ def test_a_corrupt_database_stops_nothing_but_promotions_and_a_fresh_one_is_fill
 
 def test_an_alias_that_was_moved_by_hand_is_the_truth(
     registry: Champions,
-    gbm: Bundle,
+    forest: Bundle,
     curve: Bundle,
 ) -> None:
-    first, second = registry.register(curve.folder), registry.register(gbm.folder)
+    first, second = registry.register(curve.folder), registry.register(forest.folder)
     registry.promote(first, instead_of=None)
     registry._client.set_registered_model_alias(FARM, "champion", str(second.version))
     assert registry.settle() == second
@@ -180,10 +180,10 @@ def test_an_alias_that_was_moved_by_hand_is_the_truth(
 
 def test_a_kill_between_alias_and_pointer_is_mended_by_the_next_look(
     registry: Champions,
-    gbm: Bundle,
+    forest: Bundle,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    entry = registry.register(gbm.folder)
+    entry = registry.register(forest.folder)
 
     def killed(*_: object) -> None:
         raise KeyboardInterrupt
@@ -199,10 +199,10 @@ def test_a_kill_between_alias_and_pointer_is_mended_by_the_next_look(
     assert len(registry.moves()) == 1
 
 
-def test_a_farm_without_a_champion_names_the_nearest(registry: Champions, gbm: Bundle) -> None:
+def test_a_farm_without_a_champion_names_the_nearest(registry: Champions, forest: Bundle) -> None:
     with pytest.raises(BundleError, match="no farm has a champion"):
         pointer.read(registry.registry, "simulatoin")
-    registry.promote(registry.register(gbm.folder), instead_of=None)
+    registry.promote(registry.register(forest.folder), instead_of=None)
     with pytest.raises(BundleError, match="Did you mean 'simulation'"):
         pointer.read(registry.registry, "simulatoin")
 
@@ -210,10 +210,10 @@ def test_a_farm_without_a_champion_names_the_nearest(registry: Champions, gbm: B
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"farm": 1}', "\x00"])
 def test_a_pointer_that_cannot_be_read_is_said_to_be_so_and_mended(
     registry: Champions,
-    gbm: Bundle,
+    forest: Bundle,
     content: str,
 ) -> None:
-    entry = registry.register(gbm.folder)
+    entry = registry.register(forest.folder)
     registry.promote(entry, instead_of=None)
     (registry.place / pointer.POINTER).write_text(content)
     with pytest.raises(BundleError, match="not a readable pointer"):
@@ -222,8 +222,8 @@ def test_a_pointer_that_cannot_be_read_is_said_to_be_so_and_mended(
     assert pointer.read(registry.registry, FARM).key == entry.key
 
 
-def test_a_pointer_never_leads_out_of_the_registry(registry: Champions, gbm: Bundle) -> None:
-    entry = registry.register(gbm.folder)
+def test_a_pointer_never_leads_out_of_the_registry(registry: Champions, forest: Bundle) -> None:
+    entry = registry.register(forest.folder)
     registry.promote(entry, instead_of=None)
     file = registry.place / pointer.POINTER
     file.write_text(json.dumps(json.loads(file.read_text()) | {"key": "../../elsewhere"}))
