@@ -47,7 +47,7 @@ class Criteria:
     size: float = 3.0
     light_mb: float = 20.0
     latency: float = 3.0
-    quick_ms: float = 100.0
+    quick_ms: float = 250.0
     least_days: float = 28.0
 
 
@@ -67,7 +67,7 @@ class Finding:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Costs:
-    """size_mb: of the bundle on disk. latency_ms: shortest of a few forecasts of one issue time through the production path."""
+    """size_mb: of the bundle on disk. latency_ms: of a forecast on the production path, the quickest of a few."""
 
     size_mb: float
     latency_ms: float

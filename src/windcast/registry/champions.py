@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from windcast.errors import BundleError, ConfigError, TrackingError
+from windcast.models.calibration import Calibrated
 from windcast.registry import pointer
 from windcast.registry.bundles import MANIFEST, Bundle, open_bundle, sha256
 from windcast.registry.pointer import Pointer, slug
@@ -220,7 +221,7 @@ class Champions:
         bundle, checksum = open_bundle(folder), sha256(folder / MANIFEST)
         tags = {
             KEY_TAG: key,
-            "model": bundle.forecaster.name,
+            "model": named(bundle),
             "origin": origin,
             "manifest_sha256": checksum,
             "trained_until": bundle.trained_until.isoformat(),
@@ -230,7 +231,7 @@ class Champions:
             version=int(version.version),
             key=key,
             checksum=checksum,
-            model=bundle.forecaster.name,
+            model=named(bundle),
             origin=origin,
             registered=datetime.now(UTC).isoformat(timespec="seconds"),
         )
@@ -291,6 +292,12 @@ class Champions:
         line = self._line()
         if line and line[-1] in known:
             self._client.set_registered_model_alias(self.farm, CHAMPION, str(known[line[-1]].version))
+
+
+def named(bundle: Bundle) -> str:
+    """What it is, in words."""
+    forecaster = bundle.forecaster
+    return f"{forecaster.model.name}, calibrated" if isinstance(forecaster, Calibrated) else forecaster.name
 
 
 def _reason(uri: str, file: Path | None, told: str) -> str:
