@@ -49,7 +49,7 @@ def read(registry: Path, farm: str) -> Pointer:
         raise BundleError(f"{registry}: {said} Make one with `windcast promote`.") from None
     except (ValueError, TypeError) as error:
         raise BundleError(
-            f"{file}: not a readable pointer ({error}). Write it again: windcast promote --settle."
+            f"{file}: not a readable pointer ({error}). The next promotion or rollback mends it."
         ) from None
 
 
