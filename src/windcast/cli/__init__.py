@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from windcast.cli import experiments, forecasting, pipeline, tracking
+from windcast.cli import experiments, forecasting, pipeline, promoting, sweeping, tracking
 from windcast.errors import WindcastError
 
 app = typer.Typer(
@@ -29,6 +29,8 @@ app.add_typer(keys_app, name="keys")
 for judging in (experiments.optimize, experiments.compare, experiments.report, experiments.reproduce):
     app.command()(judging)
 app.add_typer(tracking.runs_app, name="runs")
+for deciding in (sweeping.sweep, promoting.promote, promoting.rollback):
+    app.command()(deciding)
 pipeline_app = typer.Typer(no_args_is_help=True, help="Data versions and experiments with DVC.")
 pipeline_app.command("init")(pipeline.pipeline_init)
 app.add_typer(pipeline_app, name="pipeline")

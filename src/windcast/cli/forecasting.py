@@ -24,6 +24,7 @@ from windcast.cli.console import (
     write_table,
 )
 from windcast.errors import ConfigError
+from windcast.registry.pointer import REGISTRY
 
 
 def demo(
@@ -168,6 +169,10 @@ def _data_of(
 
 def serve(
     bundles: Annotated[list[Path] | None, typer.Argument(help="Bundles, or folders of them.")] = None,
+    champion: Annotated[
+        list[str] | None, typer.Option(help="Farm whose champion is served, and whichever is promoted; repeatable.")
+    ] = None,
+    registry: Annotated[Path, typer.Option(help="Folder of the registry, with --champion.")] = REGISTRY,
     store: Annotated[str | None, typer.Option(help="PostgreSQL URL or SQLite file; else $WINDCAST_STORE.")] = None,
     host: Annotated[
         str, typer.Option(help="Address to listen on; any but this machine's own needs --keys.")
@@ -185,6 +190,8 @@ def serve(
 
     chosen = serving.settings_of(
         bundles or [],
+        champions=champion or [],
+        registry=registry,
         store=store,
         host=host,
         port=port,
@@ -194,11 +201,12 @@ def serve(
         root_path=root_path,
         log_level=log_level,
     )
-    if bundles and not history:
+    named = bool(bundles or champion)
+    if named and not history:
         service = serving.opened(chosen)
     else:
         with progressing("History") as on_progress:
-            service = serving.opened(chosen, demo=not bundles, history=history, on_progress=on_progress)
+            service = serving.opened(chosen, demo=not named, history=history, on_progress=on_progress)
     serving.run(service, on_ready=lambda address: typer.echo(f"windcast listens on {typer.style(address, bold=True)}"))
 
 

@@ -29,6 +29,7 @@ from windcast.serving.settings import ServiceSettings
 from windcast.serving.shelf import Shelf
 from windcast.serving.state import Service, utc_now
 from windcast.serving.store import Store, UnknownFarm
+from windcast.serving.switching import follow
 from windcast.serving.wire import Wire
 
 log = logging.getLogger("windcast.service")
@@ -43,14 +44,13 @@ Calibrated probabilistic wind power forecasts. Power is in MW, mean over an inte
 
 def open_service(settings: ServiceSettings, *, now: Callable[[], datetime] = utc_now) -> Service:
     """Bundles, store and what works on them. Raises BundleError or StoreError where one cannot be opened."""
-    shelf = Shelf(settings.bundles)
+    shelf = Shelf(settings.bundles, champions=settings.champions, registry=settings.registry)
     store = Store.open(settings.store)
     operator = Operator(store, shelf)
     operator.register()
     metrics = Metrics()
     for served in shelf.served.values():
-        about = {"checksum": served.checksum, "model": served.model, "farm": served.farm}
-        metrics.bundle.labels(served.name).info(about)
+        metrics.serves(served)
     service = Service(settings, shelf, store, operator, metrics, Issuer(operator, metrics, now), now)
     metrics.watch(_States(service), now)
     return service
@@ -62,9 +62,12 @@ def create_app(service: Service) -> fastapi.FastAPI:
     @asynccontextmanager
     async def lifespan(_: fastapi.FastAPI) -> AsyncIterator[None]:
         await service.issuer.start()
+        following = asyncio.create_task(follow(service.shelf, service.metrics))
         log.info("ready", extra={"bundles": sorted(service.shelf.served), "version": version("windcast")})
         yield
         service.closing.set()
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
         await service.issuer.stop()
         service.files.shutdown()
         service.shelf.worker.shutdown()

@@ -5,6 +5,7 @@ import threading
 from collections import OrderedDict
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import polars as pl
@@ -37,7 +38,8 @@ class Operator:
 
     def __init__(self, store: Store, shelf: Shelf) -> None:
         self.store, self.shelf = store, shelf
-        self.caches = {name: Cache(served) for name, served in shelf.served.items()}
+        self.caches: WeakKeyDictionary[Served, Cache] = WeakKeyDictionary()
+        self.caching = threading.Lock()
 
     def register(self) -> None:
         """A farm for each bundle whose farm is not in the store yet."""
@@ -126,10 +128,17 @@ class Operator:
         memory = None if before is None or before.state is None else Memory.from_bytes(before.state)
         start = reach(served.bundle, issue, memory)
         farm = self.farm(record, served, start, issue, revision=record.revision if revision is None else revision)
-        predict = self.caches[served.name].predict if cached else None
+        predict = self.cache(served).predict if cached else None
         forecast, after = advance(served.bundle, farm, issue, memory, predict=predict)
         windows = build_windows(farm, forecast.task, forecast.issue_times).without_target()
         return forecast, windows, after
+
+    def cache(self, served: Served) -> "Cache":
+        """Of this very bundle: another that takes its name has its own, and this one goes when nobody holds it."""
+        with self.caching:
+            if served not in self.caches:
+                self.caches[served] = Cache(served)
+            return self.caches[served]
 
     def farm(self, record: FarmRecord, served: Served, start: datetime, issue: datetime, *, revision: int) -> FarmData:
         """What the store knows of a farm around an issue time, as models see it."""

@@ -21,17 +21,27 @@ EXTRA = ("fastapi", "uvicorn", "sqlalchemy", "prometheus_client", "orjson")
 Progress = Callable[[str, int, int], None]
 
 
-def settings_of(bundles: Sequence[Path], *, store: str | None, **options: Any) -> "ServiceSettings":
+def settings_of(
+    bundles: Sequence[Path], *, store: str | None, champions: Sequence[str] = (), **options: Any
+) -> "ServiceSettings":
     """Raises ConfigError without the extra, and BundleError where no bundle is given and the demo has made none."""
+    require_extra()
+    from windcast.serving.settings import ServiceSettings
+
+    named = bool(bundles or champions)
+    if not named and not DEMO.is_dir():
+        raise BundleError(f"{DEMO}: is not there. Run `windcast demo` first, or name a bundle: windcast serve BUNDLE.")
+    chosen = store or os.environ.get("WINDCAST_STORE") or ("windcast.db" if named else str(DEMO.with_name("live.db")))
+    return ServiceSettings(
+        bundles=tuple(bundles) if named else (DEMO,), champions=tuple(champions), store=chosen, **options
+    )
+
+
+def require_extra() -> None:
+    """Raises ConfigError, with what to install, where the service's packages are missing."""
     missing = [name for name in EXTRA if find_spec(name) is None]
     if missing:
         raise ConfigError(f"the service needs {', '.join(missing)}. Install it with `pip install 'windcast[serve]'`.")
-    from windcast.serving.settings import ServiceSettings
-
-    if not bundles and not DEMO.is_dir():
-        raise BundleError(f"{DEMO}: is not there. Run `windcast demo` first, or name a bundle: windcast serve BUNDLE.")
-    chosen = store or os.environ.get("WINDCAST_STORE") or ("windcast.db" if bundles else str(DEMO.with_name("live.db")))
-    return ServiceSettings(bundles=tuple(bundles) or (DEMO,), store=chosen, **options)
 
 
 def opened(

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
+from windcast.registry.pointer import slug
 from windcast.serving import bodies, ingest, schemas, scoring
 from windcast.serving.documents import MEDIA, rendered, stamp
 from windcast.serving.guards import Reader, Writer
@@ -24,7 +25,6 @@ from windcast.serving.routes.reading import (
     time_of,
     whole,
 )
-from windcast.serving.shelf import slug
 from windcast.serving.state import Service, Shared
 from windcast.serving.store import FarmRecord, ForecastEntry, Receipt, StoredForecast
 

@@ -89,7 +89,7 @@ def from_file(service: Service, served: Served, upload: uploads.Upload, at: date
     bundle = served.bundle
     read = tables.farm_from_table(upload.data, upload.name, bundle=bundle, own=served.mapping)
     farm = fitting(bundle, read.farm)
-    made, issue = forecast(bundle, farm, at, predict=service.operator.caches[served.name].predict)
+    made, issue = forecast(bundle, farm, at, predict=service.operator.cache(served).predict)
     windows = build_windows(farm, made.task, made.issue_times)
     inputs = inputs_of(windows, made, served)
     times, power = recent_power(farm, made, steps=past_steps(made.task))
