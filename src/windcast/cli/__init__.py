@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from windcast.cli import experiments, forecasting
+from windcast.cli import experiments, forecasting, sweeping
 from windcast.errors import WindcastError
 
 app = typer.Typer(
@@ -27,6 +27,7 @@ keys_app.command("remove")(forecasting.keys_remove)
 app.add_typer(keys_app, name="keys")
 for command in (experiments.compare, experiments.report, experiments.reproduce):
     app.command()(command)
+app.command()(sweeping.sweep)
 app.command("config")(experiments.show_config)
 
 
