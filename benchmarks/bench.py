@@ -14,7 +14,16 @@ from rich.table import Table
 
 from windcast.errors import SourceError
 
-NAMES = ("klim_accuracy", "gefcom_accuracy", "la_haute_borne_accuracy", "speed", "serving", "original", "peers")
+NAMES = (
+    "klim_accuracy",
+    "gefcom_accuracy",
+    "la_haute_borne_accuracy",
+    "speed",
+    "serving",
+    "original",
+    "peers",
+    "sweep",
+)
 RESULTS = Path(__file__).parent / "results"
 
 

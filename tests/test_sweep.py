@@ -171,7 +171,9 @@ def test_values_that_the_model_refuses_fail_their_trial_with_the_reason_alone(tm
     ranges = ("sweep.space.model.hidden=[[4],[0]]", "model.max_issue_times=200", "model.seeds=1", "sweep.trials=4")
     keys = ("learning_rate", "decay", "noise", "epochs")
     dropped = [f"sweep.space.model.{key}=null" for key in keys]
-    sweep = started(tmp_path / "s", *SMALL, "model=mlp", "model.epochs=1", "sweep.sampler=grid", *ranges, *dropped)
+    sweep = started(
+        tmp_path / "s", *SMALL, "model=mlp", "model.epochs=1", "threads=1", "sweep.sampler=grid", *ranges, *dropped
+    )
     trials = sweeping.run(sweep)[0]
     assert [(trial.values["model.hidden"], trial.state) for trial in trials] == [([4], "complete"), ([0], "failed")]
     assert "must be at least 1" in trials[1].reason
@@ -306,9 +308,11 @@ def test_two_processes_share_a_budget_and_the_lot(tmp_path: Path) -> None:
 
 
 def test_what_stops_a_process_of_several_is_said(tmp_path: Path) -> None:
-    with pytest.raises(TaskError, match=r"nothing to learn from\."):
-        run(started(tmp_path / "a", *CURVE), processes=2, objective_of=broken_of)
-    _, notes = sweeping.run(started(tmp_path / "b", *CURVE), processes=2, objective_of=dying_of)
+    said = multiprocessing.get_context("spawn").SimpleQueue()
+    sweep = started(tmp_path / "a", *CURVE)
+    sweeping._work(sweep, 2, 60.0, sweeping.no_tracking, broken_of, said)
+    assert said.get() == "nothing to learn from."
+    _, notes = sweeping.run(sweep, processes=2, objective_of=dying_of)
     assert len(notes) == 2
     assert "exit status -9" in notes[0]
     with pytest.raises(ConfigError, match="give at least 1"):
@@ -397,7 +401,7 @@ def test_a_grid_visits_every_point_once(tmp_path: Path) -> None:
     trials = run(started(tmp_path / "s", *(o for o in CURVE if "trials" not in o), "sweep.sampler=grid"))
     assert len(trials) == 10
     assert len({tuple(trial.values.values()) for trial in trials}) == 10
-    with pytest.raises(ConfigError, match="more than 2,000 points"):
+    with pytest.raises(ConfigError, match="500,000 points, more than 2,000"):
         started(tmp_path / "t", *CURVE, "sweep.sampler=grid", "sweep.space.model.max_rows={low:1,high:50000}").study()
 
 
@@ -438,10 +442,13 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
     assert not (tmp_path / "t").exists()
 
 
+RARE = ("backtest.issue_every_hours=96", "backtest.issue_offset_hours=-2")
+
+
 def test_a_validation_span_without_anything_to_score_is_refused(swept: tuple[Sweep, list[Trial]]) -> None:
-    chosen = settings([*SMALL[:-1], "model=climatology", "backtest.start=2020-01-19", "backtest.issue_every_hours=96"])
+    chosen = settings([*SMALL[:-1], "model=climatology", "backtest.start=2020-01-19", *RARE])
     course = sweep_scoring.Course.of(chosen, share=0.1)
-    with pytest.raises(TaskError, match=r"no issue time to validate on .* validation_share"):
+    with pytest.raises(TaskError, match=r"no issue time to validate on .*validation_share"):
         course.score({}, lambda *_: None)
     with pytest.raises(TaskError, match="no power is known"):
         sweep_scoring._mean(np.array([np.nan]))
