@@ -130,7 +130,9 @@ def test_a_tuning_span_counts_as_seen_wherever_it_is_recorded(forest: Bundle) ->
     tuned = datetime(2020, 3, 1, tzinfo=UTC)
     assert seen_by(forest, "x").until == forest.trained_until
     assert seen_by(forest, "x", recorded={"tuned_until": tuned.isoformat()}).until == tuned
-    inside = replace(forest, manifest=forest.manifest | {"tuned_until": tuned.isoformat()})
+    inside = replace(
+        forest, manifest=forest.manifest | {"config": forest.manifest["config"] | {"tuned_until": tuned.isoformat()}}
+    )
     assert seen_by(inside, "x").until == tuned
     later = tuned + timedelta(days=3)
     assert seen_by(inside, "x", recorded={"fitted_until": later.isoformat()}).until == later

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from conftest import FARM, Running, Start, hours, iso
 from starlette.testclient import TestClient
 
+from conftest import FARM, Running, Start, hours, iso
 from windcast.data.farm import FarmData
 from windcast.evaluation.backtest import replay
 from windcast.registry.bundles import Bundle

@@ -30,8 +30,8 @@ def sweep(
     Also with sweep=NAME, sweep.trials=50, sweep.minutes=20, sweep.space.model.KEY={low:1,high:5}.
     """
     from windcast.registry import runs
-    from windcast.workflows import sweeping
-    from windcast.workflows.sweep_results import command, override, ranked
+    from windcast.workflows import recording, sweeping
+    from windcast.workflows.sweep_results import best_overrides, command, ranked
 
     folder = runs.fresh_folder(Path("runs"), "sweep") if study is None else _folder(study)
     found = sweeping.begin(overrides or [], folder=folder, command=this_command(), file=space, known=study is not None)
@@ -47,6 +47,7 @@ def sweep(
     try:
         with _live(found.search) as on_change:
             trials, notes = sweeping.run(found, processes=processes, on_change=on_change)
+            recording.swept(found.tracking, found.folder, found.record, trials)
     except KeyboardInterrupt:
         say(f"Stopped. Go on: {again}")
         raise typer.Exit(130) from None
@@ -56,8 +57,7 @@ def sweep(
     _print(_view(ranked(trials)[:SHOWN], "Best trials: CRPS on validation in % of capacity"))
     say(plain(_counts(trials)))
     for best in ranked(trials)[:1]:
-        values = found.record.overrides | {key: override(value) for key, value in best.values.items()}
-        say(f"Best: windcast train {plain(command(values))}")
+        say(f"Best: windcast train {plain(command(best_overrides(best, found.record)))}")
     say(f"Results in [bold]{plain(str(folder))}[/bold]. More trials: {again} sweep.trials={2 * found.search.trials}")
 
 

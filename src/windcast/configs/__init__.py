@@ -182,6 +182,7 @@ def verified(document: dict[str, Any]) -> Settings:
     found.contenders()
     for key in ("start", "end", "train_from"):
         _time(found.document["backtest"][key], f"backtest.{key}")
+    _time(found.document["tuned_until"], "tuned_until")
     return found
 
 

@@ -41,7 +41,8 @@ TRACKING: dict[str, dict[str, Any]] = {
     "none": {},
 }
 MODES = ("offline", "online")
-TOP: dict[str, Any] = {"seed": int, "threads": int, "model_choice": str}
+TOP: dict[str, Any] = {"seed": int, "threads": int, "model_choice": str, "tuned_until": str | None}
+LATER = {"tuned_until": None}  # keys that records of earlier versions do not have
 SECTIONS = ("task", "model", "calibration", "backtest", "data")
 NAMES = {int: "a whole number", float: "a number", str: "a text", bool: "true or false", type(None): "null"}
 MOST_SEED = 2**31 - 1  # LightGBM's
@@ -52,6 +53,7 @@ def checked(document: Mapping[str, Any]) -> dict[str, Any]:
 
     Raises ConfigError naming the key for a missing or unknown key, a wrong type or an impossible value.
     """
+    document = LATER | dict(document)
     for name in (*SECTIONS, *TOP):
         if name not in document:
             raise ConfigError(f"the configuration has no '{name}'. Compose it again, or restore the record.")

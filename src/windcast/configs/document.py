@@ -20,7 +20,7 @@ from windcast.configs import GROUPS, SHARED, Settings, settings
 from windcast.errors import ConfigError
 from windcast.models.base import MODELS
 
-ORDER = ("seed", "threads", "model_choice", "data", "task", "model", "calibration", "backtest")
+ORDER = ("seed", "threads", "tuned_until", "model_choice", "data", "task", "model", "calibration", "backtest")
 
 
 def read(file: Path, overrides: Sequence[str] = ()) -> Settings:

@@ -13,7 +13,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
-from windcast.configs import Settings, _pairs, settings, sweep_space, wandb_sweeps
+from windcast.configs import Settings, pairs, settings, sweep_space, wandb_sweeps
 from windcast.configs.sweep_space import Range
 from windcast.errors import ConfigError, unknown_name
 
@@ -87,7 +87,7 @@ def choose(overrides: Sequence[str] = (), *, file: Path | None = None) -> Choice
     Without `sweep=` the space is that of the model. file: a W&B sweep in YAML, in place of it.
     Raises ConfigError as `settings` does, and for a search that cannot be.
     """
-    given = _pairs(overrides)
+    given = pairs(overrides)
     plain = {key: value for key, value in given.items() if key != ROOT and not key.startswith(f"{ROOT}.")}
     changed = {key: value for key, value in given.items() if key.startswith(f"{ROOT}.")}
     if file is not None and ROOT in given:

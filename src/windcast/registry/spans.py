@@ -5,7 +5,7 @@ record of the run that it came from, and the later counts.
 """
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
@@ -35,7 +35,7 @@ def seen_by(bundle: Bundle, name: str, *, recorded: dict[str, str] | None = None
     """recorded: tags of the tracked run, `fitted_until` and `tuned_until`, where there is one."""
     tags = recorded or {}
     trained = [bundle.trained_until, *_times(tags.get("fitted_until"))]
-    tuned = _times(bundle.manifest.get("tuned_until"), tags.get("tuned_until"))
+    tuned = _times(bundle.manifest["config"].get("tuned_until"), tags.get("tuned_until"))
     return Seen(name=name, trained_until=max(trained), tuned_until=max(tuned, default=None))
 
 
@@ -66,13 +66,12 @@ def unseen(times: Times, *seen: Seen, since: datetime | None = None, least: time
 
 
 def us(time: datetime) -> np.datetime64:
-    from datetime import UTC
-
     return np.datetime64(time.astimezone(UTC).replace(tzinfo=None), "us")
 
 
 def _times(*texts: str | None) -> list[datetime]:
-    return [datetime.fromisoformat(text) for text in texts if text]
+    found = [datetime.fromisoformat(text) for text in texts if text]
+    return [time.replace(tzinfo=UTC) if time.tzinfo is None else time for time in found]
 
 
 def _how(one: Seen) -> str:

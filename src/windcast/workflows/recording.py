@@ -3,11 +3,11 @@
 import logging
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from windcast.errors import ConfigError
 from windcast.evaluation.backtest import Backtest
@@ -15,6 +15,9 @@ from windcast.evaluation.scores import Scores
 from windcast.models.base import Forecaster
 from windcast.registry import bundles, runs
 from windcast.registry.tracking import Destination, Metric, Tracked, keep, of_run, spool
+
+if TYPE_CHECKING:
+    from windcast.workflows import sweep_record, sweep_results
 
 log = logging.getLogger("windcast.tracking")
 
@@ -105,6 +108,36 @@ def trained(to: Destination, bundle: bundles.Bundle, watch: Watch, command: str 
     keep(to, tracked)
 
 
+def swept(
+    to: Destination, folder: Path, record: "sweep_record.Record", trials: "Sequence[sweep_results.Trial]"
+) -> None:
+    """Keeps a record of every trial that has ended and has none yet."""
+    known = {entry.tracked.name for entry in spool.entries(to.folder)} if to.backend != "none" else set()
+    fresh = [trial for trial in trials if trial.ended and f"{folder.name}-{trial.number}" not in known]
+    for trial in fresh if to.backend != "none" else ():
+        scores: list[Metric] = [] if trial.crps is None else [("crps", trial.crps, 0)]
+        tracked = Tracked(
+            name=f"{folder.name}-{trial.number}",
+            kind="trial",
+            created=record.created,
+            model=str(record.settings.get("model_choice", "")),
+            data=str(record.settings.get("data", {}).get("source", "")),
+            settings=record.settings | {"drawn": trial.values},
+            seconds=trial.seconds or 0.0,
+            metrics=[*scores, *(("curve/validation crps", value, epoch) for epoch, value in trial.curve.items())],
+            tags={
+                "study": folder.name,
+                "state": "killed" if trial.killed else trial.state,
+                "reason": trial.reason,
+                "code": record.code,
+                "data_sha256": record.data_checksum,
+                "tuned_until": record.spans["tuned_until"],
+            },
+            folder=str(folder.resolve()),
+        )
+        keep(to, tracked, send=trial is fresh[-1])
+
+
 def found(name: str, store: Path) -> tuple[runs.Record, Path]:
     """The record of the backtest in the folder `name`, or of the tracked one with this name or id, and its folder.
 
@@ -125,7 +158,9 @@ def _model(settings: dict[str, Any]) -> str:
 
 
 def _asked(settings: dict[str, Any]) -> dict[str, str]:
-    return {"seed": str(settings.get("seed", "")), "threads": str(settings.get("threads", ""))}
+    tuned = settings.get("tuned_until")
+    asked = {"seed": str(settings.get("seed", "")), "threads": str(settings.get("threads", ""))}
+    return asked if tuned is None else asked | {"tuned_until": str(tuned)}
 
 
 def _iso(times: dict[str, datetime]) -> dict[str, str]:

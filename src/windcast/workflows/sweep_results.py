@@ -122,7 +122,7 @@ def write_results(folder: Path, trials: Sequence[Trial], study: Study, record: R
 
 
 def _write_best(folder: Path, best: Trial, record: Record) -> None:
-    overrides = {**record.overrides, **{key: override(value) for key, value in best.values.items()}}
+    overrides = best_overrides(best, record)
     document = {
         "study": folder.name,
         "trial": best.number,
@@ -134,6 +134,12 @@ def _write_best(folder: Path, best: Trial, record: Record) -> None:
     _into_place(folder / "best.yaml", lambda part: part.write_text(told, encoding="utf-8"))
     line = " ".join(f"{key}={value}" for key, value in overrides.items()) + "\n"
     _into_place(folder / "best.txt", lambda part: part.write_text(line, encoding="utf-8"))
+
+
+def best_overrides(best: Trial, record: Record) -> dict[str, str]:
+    """What makes the best trial's settings, with the time until which they were chosen."""
+    chosen = {key: override(value) for key, value in best.values.items()}
+    return record.overrides | chosen | {"tuned_until": record.spans["tuned_until"][:16]}
 
 
 def command(overrides: dict[str, str]) -> str:

@@ -17,10 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from windcast.configs import Settings
+from windcast.configs import settings as default_settings
 from windcast.configs.sweeps import BUDGETS, Search, choose
 from windcast.data.farm import FarmData
 from windcast.errors import BundleError, ConfigError, TaskError, WindcastError
 from windcast.registry import bundles, runs
+from windcast.registry.tracking import NOWHERE, Destination
 from windcast.workflows.sweep_record import RECORD, Record, differences_of, of_search, read, unknown
 from windcast.workflows.sweep_results import Trial, trial_of, write_results
 from windcast.workflows.sweep_scoring import Course, Spans
@@ -38,6 +40,7 @@ class Sweep:
     record: Record
     search: Search
     notes: list[str]
+    tracking: Destination = NOWHERE
 
     @property
     def settings(self) -> Settings:
@@ -84,15 +87,16 @@ def begin(
     )
     folder.mkdir(parents=True, exist_ok=True)
     record.write(folder)
-    return Sweep(folder, record, chosen.search, chosen.notes)
+    return Sweep(folder, record, chosen.search, chosen.notes, chosen.settings.tracking)
 
 
 def _go_on(folder: Path, overrides: Sequence[str], changes: Sequence[str], file: Path | None) -> Sweep:
     record = read(folder)
     search = Search.from_dict(record.search, record.settings)
-    notes, differences = [], []
+    notes, differences, tracking = [], [], default_settings().tracking
     if changes or file is not None:
         chosen = choose(overrides, file=file)
+        tracking = chosen.settings.tracking
         notes += chosen.notes
         differences += differences_of(record.settings, chosen.settings.document)
         differences += differences_of(of_search(search), of_search(chosen.search), "sweep.")
@@ -114,7 +118,7 @@ def _go_on(folder: Path, overrides: Sequence[str], changes: Sequence[str], file:
     search = search.with_budgets(overrides)
     record = replace(record, search=search.to_dict())
     record.write(folder)
-    return Sweep(folder, record, search, notes)
+    return Sweep(folder, record, search, notes, tracking)
 
 
 def _checksum(farm: FarmData, spans: Spans) -> str:
