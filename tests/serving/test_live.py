@@ -15,6 +15,7 @@ from starlette.testclient import TestClient
 from windcast.data.farm import FarmData
 from windcast.evaluation.backtest import replay
 from windcast.registry.bundles import Bundle
+from windcast.serving.scoring import scored
 
 BASE = f"/v1/farms/{FARM}"
 
@@ -223,6 +224,65 @@ def test_issued_forecasts_are_scored_once_the_truth_arrives(asked_only: Running,
     assert scores["leads"][0]["lead_minutes"] == 60
     issued = asked_only.client.get(f"{BASE}/forecasts?issue_time={iso(end - hours(12))}").json()
     assert None not in issued["observed_mw"]
+
+
+def test_weather_that_says_it_was_known_earlier_renews_the_newest_forecast_and_no_older_one(
+    live: Running, farm: FarmData, end: datetime
+) -> None:
+    live.clock.set(end + timedelta(minutes=11))
+    post(live.client, "power", known_power(farm, end - hours(30), end))
+    first = until(lambda: latest(live))
+    assert (first["issue_time"], first["inputs"]["rung"]) == (iso(end), "no_weather")
+    weather = weather_document(farm, end - hours(60), end - hours(2))
+    post(live.client, "weather", weather)
+    renewed = until(lambda: (one := latest(live)) and one["inputs"]["rung"] != "no_weather" and one)
+    assert renewed["issue_time"] == iso(end)
+    entries = live.client.get(f"{BASE}/forecasts").json()["items"]
+    assert [entry["issue_time"] for entry in entries] == [iso(end)] * 2
+    assert len({entry["revision"] for entry in entries}) == 2
+    for entry in entries:
+        assert live.client.get(f"{BASE}/forecasts/{entry['id']}/replay").json()["equal"]
+
+
+def test_only_leads_forecast_before_their_time_are_scored(asked_only: Running, farm: FarmData, end: datetime) -> None:
+    """Two steps after its issue time a forecast is too late for its first two leads."""
+    issue = end - hours(12)
+    bring(asked_only, farm, end - hours(60), issue)
+    asked_only.clock.set(issue + timedelta(hours=2, minutes=11))
+    post(asked_only.client, f"forecasts?issue_time={iso(issue)}", {}, 201)
+    asked_only.clock.set(end)
+    bring(asked_only, farm, issue, end)
+    post(asked_only.client, f"forecasts?issue_time={iso(issue - hours(1))}", {}, 201)
+    scores = asked_only.client.get(f"{BASE}/scores?end={iso(end)}").json()
+    assert (scores["forecasts"], scores["pairs"], scores["filled_in"]) == (1, 4, 0)
+    assert [lead["n"] for lead in scores["leads"]] == [0, 0, 1, 1, 1, 1]
+    assert (scores["measured_start"], scores["measured_end"]) == (iso(issue + hours(3)), iso(issue + hours(6)))
+
+
+def test_of_a_lead_the_last_forecast_made_before_its_time_is_scored(
+    asked_only: Running, farm: FarmData, end: datetime
+) -> None:
+    issue = end - hours(12)
+    bring(asked_only, farm, end - hours(60), issue)
+    made = []
+    for minutes, value in ((5, 0.0), (125, 1.0), (600, 2.0)):
+        asked_only.clock.set(issue + timedelta(minutes=minutes))
+        correction = {"time": [iso(issue - hours(1))], "power_mw": [value], "available_at": iso(issue - hours(0.5))}
+        if made:
+            correction["available_at"] = iso(issue - hours(0.5) + timedelta(seconds=len(made)))
+        post(asked_only.client, "power", correction)
+        made.append(post(asked_only.client, f"forecasts?issue_time={iso(issue)}", {}, 201)["id"])
+    asked_only.clock.set(end)
+    bring(asked_only, farm, issue, end)
+    store = asked_only.service.store
+    early, late, after = (store.forecast(FARM, id=one) for one in made)
+    assert early is not None
+    assert late is not None
+    assert after is not None
+    found = scored(asked_only.service.operator, FARM, issue - hours(1), end)
+    assert found.forecast.values[0, :2].tobytes() == early.values[:2].tobytes()
+    assert found.forecast.values[0, 2:].tobytes() == late.values[2:].tobytes()
+    assert not np.array_equal(after.values, late.values)
 
 
 def test_a_farm_can_issue_by_the_clock_alone(live: Running, farm: FarmData, end: datetime) -> None:

@@ -174,13 +174,19 @@ class ReliabilityPoint(BaseModel):
 
 
 class Scores(BaseModel):
-    """How good the issued forecasts turned out. Errors are fractions of capacity."""
+    """How good the issued forecasts turned out. Errors are fractions of capacity.
+
+    Of each issue time and lead, the last forecast that was made before its time counts.
+    """
 
     farm: str
     start: Stamp
     end: Stamp
-    forecasts: int
-    pairs: int
+    forecasts: int = Field(description="Issue times of which a lead is measured.")
+    filled_in: int = Field(description="Those of them whose forecast was made afterwards, from data on file.")
+    pairs: int = Field(description="Measured leads.")
+    measured_start: Stamp
+    measured_end: Stamp = Field(description="First and last time at which a lead is measured: the end of its interval.")
     crps: float
     nmae: float
     bias: float
