@@ -309,12 +309,12 @@ def test_a_list_of_forecasts_is_read_page_by_page(asked_only: Running, farm: Far
     ("path", "document", "status", "said"),
     [
         ("power", {"time": ["2019-01-01T00:30:00Z"], "power_mw": [1]}, 422, "off the grid of 1:00:00"),
-        ("power", {"time": ["2019-01-01T00:00:00Z"], "power_mw": [-1]}, 422, "outside 0 to"),
+        ("power", {"time": ["2019-01-01T00:00:00Z"], "power_mw": [-2]}, 422, "outside 0 to"),
         ("power", {"time": ["2019-01-01T00:00:00Z"], "power_mw": ["=1+1"]}, 422, "'=1+1' is not a number"),
         ("power", {"time": ["2098-01-01T00:00:00Z"], "power_mw": [1]}, 422, "has not come yet"),
         ("power", {"time": ["2019-01-01T00:00:00Z"]}, 422, "column 'power_mw' is missing"),
         ("power", {"time": ["2019-01-01T00:00:00Z"], "power_mw": [1], "powr": [2]}, 422, "unknown column 'powr'"),
-        ("power", {"time": ["2019-01-01T00:00:00Z"] * 2, "power_mw": [1, 2]}, 409, "2019-01-01"),
+        ("power", {"time": ["2019-01-01T00:00:00Z"] * 2, "power_mw": [1, 2]}, 409, "rows 1 and 2 are both for"),
         ("power", {"time": [], "power_mw": []}, 422, "no rows"),
         ("power", {"time": ["2019-01-01T00:00:00Z"], "power_mw": [1, 2]}, 422, "lists of one length"),
         ("weather", {"valid_time": ["2019-01-01T00:00:00Z"], "wind_speed_100m": [400]}, 422, "outside 0 to 75 m/s"),
@@ -330,6 +330,60 @@ def test_what_breaks_the_contract_is_refused_with_a_sentence_and_nothing_is_stor
     assert said in problem["detail"]
     assert problem["status"] == status
     assert live.client.get(BASE).json()["revision"] == 0
+
+
+STAMP = "2019-01-01T00:00Z"
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "status", "said"),
+    [
+        ("text/csv", f"time,power_mw\n{STAMP},x\n", 422, "row 2: 'x' is not a number. Correct it"),
+        ("text/csv", f"time,power_mw\n{STAMP},99\n", 422, "row 2: power_mw 99 is outside"),
+        ("text/csv", f"time,power_mw\n{STAMP},1\n{STAMP},2\n", 409, "rows 2 and 3 are both for time"),
+        ("text/csv", f"time,power_mw\nyesterday,1\n{STAMP},2\n", 422, "row 2: 'yesterday' is not a time"),
+        ("text/csv", f"time;power_mw\n{STAMP};1\n", 400, "has semicolons between its columns. Write it with commas"),
+        ("text/csv", f"time\tpower_mw\n{STAMP}\t1\n", 400, "has tabs between its columns"),
+        ("text/csv", f"time,power_mw\n{STAMP},1,5\n", 400, "more fields than its header"),
+        ("text/csv", f'time,power_mw\n{STAMP},"1,5"\n', 422, "Write decimals with a point"),
+        ("text/csv", "", 400, "the body is empty"),
+        ("application/json", "", 400, "the body is empty"),
+        ("application/json", f"time,power_mw\n{STAMP},1\n", 400, "send it with Content-Type: text/csv"),
+    ],
+)
+def test_a_body_written_otherwise_is_told_how_to_write_it(
+    running: Running, kind: str, body: str, status: int, said: str
+) -> None:
+    answer = running.client.post(f"{BASE}/power", content=body, headers={"Content-Type": kind})
+    assert answer.status_code == status
+    assert said in answer.json()["detail"]
+
+
+def test_standby_consumption_and_a_tiny_overshoot_are_taken_and_counted(running: Running, farm: FarmData) -> None:
+    times = [f"2019-01-01T0{hour}:00:00Z" for hour in range(4)]
+    high = farm.capacity_mw * 1.009
+    taken = post(running.client, "power", {"time": times, "power_mw": [-0.02, 3, high, -0.5]})
+    assert (taken["added"], taken["set_to_zero"], taken["set_to_capacity"]) == (4, 2, 1)
+    known = running.client.get(f"{BASE}/power?start=2018-12-31T00:00:00Z&end=2019-01-02T00:00:00Z").json()["items"]
+    assert [row["power_mw"] for row in known] == [0, 3, farm.capacity_mw, 0]
+
+
+def test_what_is_left_out_of_a_farm_s_settings_stays(running: Running) -> None:
+    settings = {"bundle": "small", "title": "The Hill", "issue_on_arrival": False, "issue_every_minutes": 120}
+    assert running.client.put(BASE, json=settings).status_code == 200
+    kept = running.client.put(BASE, json={"grace_minutes": 10}).json()
+    assert kept["grace_minutes"] == 10
+    assert (kept["bundle"], kept["title"]) == ("small", "The Hill")
+    assert (kept["issue_on_arrival"], kept["issue_every_minutes"]) == (False, 120)
+    assert running.client.put(BASE, json={"issue_every_minutes": None}).json()["issue_every_minutes"] is None
+
+
+def test_a_model_is_called_what_it_was_configured_as(running: Running) -> None:
+    assert running.client.get(BASE).json()["model"] == "gbm, calibrated"
+    served = running.service.shelf.get("small")
+    manifest = served.bundle.manifest
+    chosen = manifest | {"config": manifest["config"] | {"model_choice": "nowcast"}}
+    assert replace(served, bundle=replace(served.bundle, manifest=chosen)).model == "nowcast, calibrated"
 
 
 def test_an_unknown_farm_is_named_with_its_nearest(live: Running) -> None:

@@ -169,7 +169,7 @@ class _States:
         store = self.service.store
         found = []
         for record in store.farms(limit=100_000):
-            power, weather = store.newest(record.name)
+            power, weather = self.service.operator.newest(record)
             newest = store.forecasts(record.name, limit=1)
             issued = newest[0].issue_time if newest else None
             scores = {} if issued is None else self._scores(record.name, issued)

@@ -155,6 +155,14 @@ class Operator:
         )
         return fitting(served.bundle, farm)
 
+    def newest(self, record: FarmRecord) -> tuple[datetime | None, datetime | None]:
+        """The newest time whose power is known, and when the newest weather became known.
+
+        None where there is none; of reanalysis, which nobody had in advance, there never is.
+        """
+        power, weather = self.store.newest(record.name)
+        return power, None if record.weather_kind == "reanalysis" else weather
+
     def issued(self, stored: StoredForecast) -> Issued:
         """A stored forecast with what was measured before and, as far as it is known by now, after its issue time."""
         record = self.store.farm(stored.farm)
