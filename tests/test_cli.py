@@ -404,6 +404,17 @@ def test_history_from_files_that_are_elsewhere_names_where_it_looked(own_farm: P
     assert_refused(done, "farm.yaml", str(tmp_path), "--history")
 
 
+def test_keys_are_listed_without_what_opens(tmp_path: Path) -> None:
+    token = windcast("keys", "add", "trader", cwd=tmp_path).out.split()[0]
+    windcast("keys", "add", "scada", "--farm", "hill", "--write", cwd=tmp_path)
+    listed = windcast("keys", "list", cwd=tmp_path)
+    first, second = listed.out.splitlines()
+    assert first.startswith("trader: read, every farm, made 20")
+    assert second.startswith("scada: read and write, hill, made 20")
+    assert token not in listed.out
+    assert_refused(windcast("keys", "list", "--file", "absent.json", cwd=tmp_path), "windcast keys add")
+
+
 def test_an_interrupted_command_says_so_in_one_line(simulated: Path, tmp_path: Path) -> None:
     with mock.patch("windcast.serving.history.fill", side_effect=KeyboardInterrupt):
         done = windcast("serve", simulated / "bundle", "--history", "2", "--port", "0", cwd=tmp_path)

@@ -23,6 +23,7 @@ for command in (experiments.backtest, experiments.train, forecasting.forecast, f
     app.command()(command)
 keys_app = typer.Typer(no_args_is_help=True, help="API keys of the service.")
 keys_app.command("add")(forecasting.keys_add)
+keys_app.command("list")(forecasting.keys_list)
 keys_app.command("remove")(forecasting.keys_remove)
 app.add_typer(keys_app, name="keys")
 for command in (experiments.compare, experiments.report, experiments.reproduce):

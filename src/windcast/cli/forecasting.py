@@ -197,18 +197,18 @@ def serve(
         root_path=root_path,
         log_level=log_level,
     )
-    taken = serving.address(chosen)
-    if bundles and not history:
-        service = serving.opened(chosen)
-    else:
-        try:
-            with progressing("History") as on_progress:
-                service = serving.opened(chosen, demo=not bundles, history=history, on_progress=on_progress)
-        except KeyboardInterrupt:
-            say("The history is not complete. The same command goes on where it stopped.")
-            raise
-    said = "windcast listens on {}"
-    serving.run(service, taken=taken, on_ready=lambda at: typer.echo(said.format(typer.style(at, bold=True))))
+    with serving.address(chosen) as taken:
+        if bundles and not history:
+            service = serving.opened(chosen)
+        else:
+            try:
+                with progressing("History") as on_progress:
+                    service = serving.opened(chosen, demo=not bundles, history=history, on_progress=on_progress)
+            except KeyboardInterrupt:
+                say("The history is not complete. The same command goes on where it stopped.")
+                raise
+        said = "windcast listens on {}"
+        serving.run(service, taken=taken, on_ready=lambda at: typer.echo(said.format(typer.style(at, bold=True))))
 
 
 def keys_add(
@@ -222,6 +222,17 @@ def keys_add(
 
     token = keys.add(file, name, farms=farm or ["*"], scopes=("read", "write") if write else ("read",))
     say(f"{plain(token)}\n[dim]Keep it: only its hash is in {plain(str(file))}.[/dim]")
+
+
+def keys_list(
+    file: Annotated[Path, typer.Option(help="File of keys.")] = Path("keys.json"),
+) -> None:
+    """Who has a key, for which farms, and whether it may write. The keys themselves are not kept."""
+    from windcast.serving import keys
+
+    for key in keys.Keys(file).current():
+        farms = "every farm" if key.everywhere else ", ".join(key.farms)
+        say(plain(f"{key.name}: {' and '.join(key.scopes)}, {farms}, made {key.created}"))
 
 
 def keys_remove(
