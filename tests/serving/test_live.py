@@ -378,6 +378,13 @@ def test_what_is_left_out_of_a_farm_s_settings_stays(running: Running) -> None:
     assert running.client.put(BASE, json={"issue_every_minutes": None}).json()["issue_every_minutes"] is None
 
 
+def test_reanalysis_never_became_known(running: Running, farm: FarmData, end: datetime) -> None:
+    post(running.client, "weather", weather_document(farm, end - hours(12), end))
+    record = running.service.store.farm(FARM)
+    assert running.service.operator.newest(record)[1] is not None
+    assert running.service.operator.newest(replace(record, weather_kind="reanalysis"))[1] is None
+
+
 def test_a_model_is_called_what_it_was_configured_as(running: Running) -> None:
     assert running.client.get(BASE).json()["model"] == "gbm, calibrated"
     served = running.service.shelf.get("small")

@@ -173,7 +173,7 @@ function askForKey(error) {
   const form = byId("key-form");
   const refused = api.keeper.key !== "";
   byId("key-hint").textContent = refused
-    ? `That key was not accepted. ${error.message}`
+    ? `That key was not accepted. ${sentence(error.message)}`
     : "This service wants a key. It is kept until this tab is closed.";
   api.keeper.key = "";
   if (!state.live && !state.own)

@@ -34,7 +34,7 @@ export function say(words) {
 /** A sentence as it stands on the page: with a capital and a stop. The name of a file keeps its letters. */
 export function sentence(words) {
   const text = words.trim();
-  const file = /^[^\s:]+\.\w+:/.test(text);
+  const file = /^[^:]+\.\w{1,8}: /.test(text);
   return (file ? text : text.charAt(0).toUpperCase() + text.slice(1)) + (/[.!?]$/.test(text) ? "" : ".");
 }
 
