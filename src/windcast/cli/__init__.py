@@ -24,6 +24,7 @@ for command in (experiments.backtest, experiments.train, forecasting.forecast, f
     app.command()(command)
 keys_app = typer.Typer(no_args_is_help=True, help="API keys of the service.")
 keys_app.command("add")(forecasting.keys_add)
+keys_app.command("list")(forecasting.keys_list)
 keys_app.command("remove")(forecasting.keys_remove)
 app.add_typer(keys_app, name="keys")
 for judging in (experiments.optimize, experiments.compare, experiments.report, experiments.reproduce):
@@ -38,17 +39,26 @@ app.command("config")(experiments.show_config)
 
 
 def main() -> None:
-    """Runs the command line; a WindcastError, or a file that cannot be written, becomes one line and exit status 2."""
+    """Runs the command line; a WindcastError, or a file that cannot be written, becomes one line and exit status 2.
+
+    Ctrl-C becomes one line and 130.
+    """
     try:
         app()
     except WindcastError as error:
         _fail(str(error))
+    except KeyboardInterrupt:
+        _fail("interrupted.", 130)
+    except SystemExit as stopped:
+        if stopped.code == 130:
+            _fail("interrupted.", 130)
+        raise
     except OSError as error:
         _fail(
             f"{error.filename or 'input or output'}: {error.strerror or error}. Check the path, its rights and space."
         )
 
 
-def _fail(message: str) -> None:
+def _fail(message: str, status: int = 2) -> None:
     print(f"windcast: {' '.join(message.splitlines())}", file=sys.stderr)
-    raise SystemExit(2) from None
+    raise SystemExit(status) from None

@@ -17,7 +17,7 @@ from windcast.models.calibration import Calibrated
 from windcast.models.forecast import Forecast
 from windcast.registry.production import Memory, advance, fitting, floor, reach
 from windcast.serving.bodies import utc
-from windcast.serving.documents import ON_TRAINING, REANALYSIS, Issued, inputs_of, past_steps
+from windcast.serving.documents import FILLED_IN, ON_TRAINING, REANALYSIS, Issued, inputs_of, past_steps
 from windcast.serving.problems import Conflict, Unprocessable
 from windcast.serving.shelf import Served, Shelf
 from windcast.serving.store import FarmRecord, Store, StoredForecast
@@ -64,10 +64,13 @@ class Operator:
             )
         return served
 
-    def issue(self, name: str, issue_time: datetime | None = None, *, now: datetime) -> StoredForecast:
+    def issue(
+        self, name: str, issue_time: datetime | None = None, *, now: datetime, from_history: bool = False
+    ) -> StoredForecast:
         """The forecast of an issue time (default: the grid time at or before now), from all that the store knows.
 
-        Repeated with nothing new it is the forecast that is stored already.
+        Repeated with nothing new it is the forecast that is stored already. from_history: it is filled in afterwards
+        from data on file, and says so.
         """
         record = self.store.farm(name)
         served = self.served_for(record)
@@ -93,8 +96,9 @@ class Operator:
             state=None if memory is None else memory.to_bytes(),
             document={
                 "inputs": inputs_of(windows, forecast, served),
-                "notes": notes_of(forecast, served, issue),
+                "notes": [*notes_of(forecast, served, issue), *([FILLED_IN] if from_history else [])],
                 "levels": list(forecast.task.levels),
+                "from_history": from_history,
             },
         )
 
@@ -159,6 +163,14 @@ class Operator:
             interval=record.interval,
         )
         return fitting(served.bundle, farm)
+
+    def newest(self, record: FarmRecord) -> tuple[datetime | None, datetime | None]:
+        """The newest time whose power is known, and when the newest weather became known.
+
+        None where there is none; of reanalysis, which nobody had in advance, there never is.
+        """
+        power, weather = self.store.newest(record.name)
+        return power, None if record.weather_kind == "reanalysis" else weather
 
     def issued(self, stored: StoredForecast) -> Issued:
         """A stored forecast with what was measured before and, as far as it is known by now, after its issue time."""

@@ -43,9 +43,11 @@ class Served:
 
     @property
     def model(self) -> str:
-        """What it is, in words."""
+        """What it is, in words: by the name under which it was configured, where that is known."""
         forecaster = self.bundle.forecaster
-        return f"{forecaster.model.name}, calibrated" if isinstance(forecaster, Calibrated) else forecaster.name
+        inner = forecaster.model if isinstance(forecaster, Calibrated) else forecaster
+        name = str((self.bundle.manifest.get("config") or {}).get("model_choice") or inner.name)
+        return f"{name}, calibrated" if isinstance(forecaster, Calibrated) else name
 
     @property
     def weather_grid(self) -> tuple[timedelta, timedelta]:
