@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo serve test check deep bench notebook clean
+.PHONY: demo serve test test-pipeline check deep bench notebook clean
 
 demo: $(VENV)/installed
 	$(BIN)/windcast demo
@@ -21,6 +21,9 @@ check: $(VENV)/installed-dev
 	$(BIN)/lint-imports
 
 deep: $(VENV)/installed-deep  # PyTorch, to train networks and to test that
+
+test-pipeline: $(VENV)/installed-dvc
+	$(BIN)/pytest tests/test_pipeline.py tests/test_pipeline_dvc.py tests/test_pipeline_remotes.py
 
 bench: $(VENV)/installed
 	$(BIN)/python benchmarks/bench.py $(NAME)
@@ -42,6 +45,10 @@ $(VENV)/installed-dev: pyproject.toml | $(VENV)/bin/python
 $(VENV)/installed-deep: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[deep]"
+	touch $@
+
+$(VENV)/installed-dvc: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dvc-test]"
 	touch $@
 
 clean:

@@ -23,6 +23,8 @@ NAMES = (
     "original",
     "peers",
     "ablations",
+    "promotion",
+    "sweep",
 )
 RESULTS = Path(__file__).parent / "results"
 

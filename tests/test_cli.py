@@ -4,6 +4,7 @@ import io
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 from contextlib import chdir, redirect_stderr, redirect_stdout
@@ -390,9 +391,42 @@ def test_the_check_of_a_faulty_farm_exits_with_its_worst_finding(tmp_path: Path)
 # --- what is refused before hours of work ----------------------------------------------------------------------------
 
 
+def test_a_service_whose_port_is_taken_says_so_and_leaves_nothing(simulated: Path, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        done = windcast("serve", simulated / "bundle", "--history", "2", "--port", str(port), cwd=tmp_path)
+    assert_refused(done, f"port {port} is taken. Choose another with --port.")
+    assert not everything(tmp_path)
+
+
+def test_history_from_files_that_are_elsewhere_names_where_it_looked(own_farm: Path, tmp_path: Path) -> None:
+    done = windcast("serve", own_farm / "bundle", "--history", "2", "--port", "0", cwd=tmp_path)
+    assert_refused(done, "farm.yaml", str(tmp_path), "--history")
+
+
+def test_keys_are_listed_without_what_opens(tmp_path: Path) -> None:
+    token = windcast("keys", "add", "trader", cwd=tmp_path).out.split()[0]
+    windcast("keys", "add", "scada", "--farm", "hill", "--write", cwd=tmp_path)
+    listed = windcast("keys", "list", cwd=tmp_path)
+    first, second = listed.out.splitlines()
+    assert first.startswith("trader: read, every farm, made 20")
+    assert second.startswith("scada: read and write, hill, made 20")
+    assert token not in listed.out
+    assert_refused(windcast("keys", "list", "--file", "absent.json", cwd=tmp_path), "windcast keys add")
+
+
+def test_an_interrupted_command_says_so_in_one_line(simulated: Path, tmp_path: Path) -> None:
+    with mock.patch("windcast.serving.history.fill", side_effect=KeyboardInterrupt):
+        done = windcast("serve", simulated / "bundle", "--history", "2", "--port", "0", cwd=tmp_path)
+    assert (done.code, done.err) == (130, "windcast: interrupted.\n")
+    assert "goes on where it stopped" in done.out
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
+        (("serve", "bundle", "--history", "-1"), ("--history is -1",)),
+        (("serve", "bundle", "--history", "nan"), ("--history is nan",)),
         (("forecast", "bundle", "--out", "f.xlsx"), ("f.xlsx", ".csv, .parquet or .json")),
         (("forecast", "bundle", "--plot", "f.gif"), ("f.gif", ".png, .svg or .pdf")),
         (("forecast", "bundle", "--out", "folder.csv"), ("folder.csv", "is a folder")),
@@ -499,6 +533,7 @@ def test_the_demo_makes_all_that_it_names(tmp_path: Path) -> None:
     assert "Etalab" in done.out
     for name in ("report.html", "forecast.png", "forecast.csv", "bundle/manifest.json"):
         assert (tmp_path / "d" / name).is_file()
+    assert f"windcast serve {Path('d') / 'bundle'} --history 7" in done.out
     assert not [name for name in everything(tmp_path) if ".part" in name or "/." in name]
 
 

@@ -5,7 +5,8 @@
     ├── DataContractError  the values break the contract of FarmData
     ├── ConfigError        an unknown key, an impossible value, an unknown name
     ├── TaskError          windows, forecast and model do not fit one another
-    └── BundleError        a bundle on disk is broken, altered, or does not fit
+    ├── BundleError        a bundle on disk is broken, altered, or does not fit
+    └── TrackingError      the record of a run cannot be kept, sent or found
 
 A message says what was wrong, where, and what to do. The command line prints it in one line and exits 2.
 """
@@ -36,6 +37,10 @@ class TaskError(WindcastError):
 
 class BundleError(WindcastError):
     """A bundle on disk is broken, altered, or does not fit."""
+
+
+class TrackingError(WindcastError):
+    """The record of a run cannot be kept, sent or found."""
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> str:

@@ -5,8 +5,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import polars as pl
-from conftest import FARM, hours, iso
 
+from conftest import FARM, hours, iso
 from windcast.data.farm import FarmData
 
 LOOK_BACK = timedelta(hours=30)

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from conftest import FARM, Running, Start, hours, iso
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from questions import CSV, PARQUET, as_csv, as_parquet, power_rows, question, seen, table, weather_rows
 
+from conftest import FARM, Running, Start, hours, iso
 from windcast.data.farm import FarmData
 from windcast.data.windows import Windows, build_windows
 from windcast.errors import WindcastError

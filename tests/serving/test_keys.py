@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import FARM, Running, Start, iso
 from questions import CSV, PARQUET, as_csv, as_parquet, question, table
 
+from conftest import FARM, Running, Start, iso
 from windcast.data.farm import FarmData
 from windcast.errors import ConfigError
 from windcast.registry.bundles import Bundle

@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from conftest import FARM, Running, Start, hours, iso
 from starlette.testclient import TestClient
 
+from conftest import FARM, Running, Start, hours, iso
 from windcast.data.farm import FarmData
 from windcast.evaluation.backtest import replay
 from windcast.registry.bundles import Bundle
+from windcast.serving.scoring import scored
 
 BASE = f"/v1/farms/{FARM}"
 
@@ -225,6 +226,65 @@ def test_issued_forecasts_are_scored_once_the_truth_arrives(asked_only: Running,
     assert None not in issued["observed_mw"]
 
 
+def test_weather_that_says_it_was_known_earlier_renews_the_newest_forecast_and_no_older_one(
+    live: Running, farm: FarmData, end: datetime
+) -> None:
+    live.clock.set(end + timedelta(minutes=11))
+    post(live.client, "power", known_power(farm, end - hours(30), end))
+    first = until(lambda: latest(live))
+    assert (first["issue_time"], first["inputs"]["rung"]) == (iso(end), "no_weather")
+    weather = weather_document(farm, end - hours(60), end - hours(2))
+    post(live.client, "weather", weather)
+    renewed = until(lambda: (one := latest(live)) and one["inputs"]["rung"] != "no_weather" and one)
+    assert renewed["issue_time"] == iso(end)
+    entries = live.client.get(f"{BASE}/forecasts").json()["items"]
+    assert [entry["issue_time"] for entry in entries] == [iso(end)] * 2
+    assert len({entry["revision"] for entry in entries}) == 2
+    for entry in entries:
+        assert live.client.get(f"{BASE}/forecasts/{entry['id']}/replay").json()["equal"]
+
+
+def test_only_leads_forecast_before_their_time_are_scored(asked_only: Running, farm: FarmData, end: datetime) -> None:
+    """Two steps after its issue time a forecast is too late for its first two leads."""
+    issue = end - hours(12)
+    bring(asked_only, farm, end - hours(60), issue)
+    asked_only.clock.set(issue + timedelta(hours=2, minutes=11))
+    post(asked_only.client, f"forecasts?issue_time={iso(issue)}", {}, 201)
+    asked_only.clock.set(end)
+    bring(asked_only, farm, issue, end)
+    post(asked_only.client, f"forecasts?issue_time={iso(issue - hours(1))}", {}, 201)
+    scores = asked_only.client.get(f"{BASE}/scores?end={iso(end)}").json()
+    assert (scores["forecasts"], scores["pairs"], scores["filled_in"]) == (1, 4, 0)
+    assert [lead["n"] for lead in scores["leads"]] == [0, 0, 1, 1, 1, 1]
+    assert (scores["measured_start"], scores["measured_end"]) == (iso(issue + hours(3)), iso(issue + hours(6)))
+
+
+def test_of_a_lead_the_last_forecast_made_before_its_time_is_scored(
+    asked_only: Running, farm: FarmData, end: datetime
+) -> None:
+    issue = end - hours(12)
+    bring(asked_only, farm, end - hours(60), issue)
+    made = []
+    for minutes, value in ((5, 0.0), (125, 1.0), (600, 2.0)):
+        asked_only.clock.set(issue + timedelta(minutes=minutes))
+        correction = {"time": [iso(issue - hours(1))], "power_mw": [value], "available_at": iso(issue - hours(0.5))}
+        if made:
+            correction["available_at"] = iso(issue - hours(0.5) + timedelta(seconds=len(made)))
+        post(asked_only.client, "power", correction)
+        made.append(post(asked_only.client, f"forecasts?issue_time={iso(issue)}", {}, 201)["id"])
+    asked_only.clock.set(end)
+    bring(asked_only, farm, issue, end)
+    store = asked_only.service.store
+    early, late, after = (store.forecast(FARM, id=one) for one in made)
+    assert early is not None
+    assert late is not None
+    assert after is not None
+    found = scored(asked_only.service.operator, FARM, issue - hours(1), end)
+    assert found.forecast.values[0, :2].tobytes() == early.values[:2].tobytes()
+    assert found.forecast.values[0, 2:].tobytes() == late.values[2:].tobytes()
+    assert not np.array_equal(after.values, late.values)
+
+
 def test_a_farm_can_issue_by_the_clock_alone(live: Running, farm: FarmData, end: datetime) -> None:
     settings = {"bundle": "small", "issue_on_arrival": False, "issue_every_minutes": 60}
     assert live.client.put(BASE, json=settings).json()["issue_every_minutes"] == 60
@@ -249,12 +309,12 @@ def test_a_list_of_forecasts_is_read_page_by_page(asked_only: Running, farm: Far
     ("path", "document", "status", "said"),
     [
         ("power", {"time": ["2019-01-01T00:30:00Z"], "power_mw": [1]}, 422, "off the grid of 1:00:00"),
-        ("power", {"time": ["2019-01-01T00:00:00Z"], "power_mw": [-1]}, 422, "outside 0 to"),
+        ("power", {"time": ["2019-01-01T00:00:00Z"], "power_mw": [-2]}, 422, "outside 0 to"),
         ("power", {"time": ["2019-01-01T00:00:00Z"], "power_mw": ["=1+1"]}, 422, "'=1+1' is not a number"),
         ("power", {"time": ["2098-01-01T00:00:00Z"], "power_mw": [1]}, 422, "has not come yet"),
         ("power", {"time": ["2019-01-01T00:00:00Z"]}, 422, "column 'power_mw' is missing"),
         ("power", {"time": ["2019-01-01T00:00:00Z"], "power_mw": [1], "powr": [2]}, 422, "unknown column 'powr'"),
-        ("power", {"time": ["2019-01-01T00:00:00Z"] * 2, "power_mw": [1, 2]}, 409, "2019-01-01"),
+        ("power", {"time": ["2019-01-01T00:00:00Z"] * 2, "power_mw": [1, 2]}, 409, "rows 1 and 2 are both for"),
         ("power", {"time": [], "power_mw": []}, 422, "no rows"),
         ("power", {"time": ["2019-01-01T00:00:00Z"], "power_mw": [1, 2]}, 422, "lists of one length"),
         ("weather", {"valid_time": ["2019-01-01T00:00:00Z"], "wind_speed_100m": [400]}, 422, "outside 0 to 75 m/s"),
@@ -270,6 +330,67 @@ def test_what_breaks_the_contract_is_refused_with_a_sentence_and_nothing_is_stor
     assert said in problem["detail"]
     assert problem["status"] == status
     assert live.client.get(BASE).json()["revision"] == 0
+
+
+STAMP = "2019-01-01T00:00Z"
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "status", "said"),
+    [
+        ("text/csv", f"time,power_mw\n{STAMP},x\n", 422, "row 2: 'x' is not a number. Correct it"),
+        ("text/csv", f"time,power_mw\n{STAMP},99\n", 422, "row 2: power_mw 99 is outside"),
+        ("text/csv", f"time,power_mw\n{STAMP},1\n{STAMP},2\n", 409, "rows 2 and 3 are both for time"),
+        ("text/csv", f"time,power_mw\nyesterday,1\n{STAMP},2\n", 422, "row 2: 'yesterday' is not a time"),
+        ("text/csv", f"time;power_mw\n{STAMP};1\n", 400, "has semicolons between its columns. Write it with commas"),
+        ("text/csv", f"time\tpower_mw\n{STAMP}\t1\n", 400, "has tabs between its columns"),
+        ("text/csv", f"time,power_mw\n{STAMP},1,5\n", 400, "more fields than its header"),
+        ("text/csv", f'time,power_mw\n{STAMP},"1,5"\n', 422, "Write decimals with a point"),
+        ("text/csv", "", 400, "the body is empty"),
+        ("application/json", "", 400, "the body is empty"),
+        ("application/json", f"time,power_mw\n{STAMP},1\n", 400, "send it with Content-Type: text/csv"),
+    ],
+)
+def test_a_body_written_otherwise_is_told_how_to_write_it(
+    running: Running, kind: str, body: str, status: int, said: str
+) -> None:
+    answer = running.client.post(f"{BASE}/power", content=body, headers={"Content-Type": kind})
+    assert answer.status_code == status
+    assert said in answer.json()["detail"]
+
+
+def test_standby_consumption_and_a_tiny_overshoot_are_taken_and_counted(running: Running, farm: FarmData) -> None:
+    times = [f"2019-01-01T0{hour}:00:00Z" for hour in range(4)]
+    high = farm.capacity_mw * 1.009
+    taken = post(running.client, "power", {"time": times, "power_mw": [-0.02, 3, high, -0.5]})
+    assert (taken["added"], taken["set_to_zero"], taken["set_to_capacity"]) == (4, 2, 1)
+    known = running.client.get(f"{BASE}/power?start=2018-12-31T00:00:00Z&end=2019-01-02T00:00:00Z").json()["items"]
+    assert [row["power_mw"] for row in known] == [0, 3, farm.capacity_mw, 0]
+
+
+def test_what_is_left_out_of_a_farm_s_settings_stays(running: Running) -> None:
+    settings = {"bundle": "small", "title": "The Hill", "issue_on_arrival": False, "issue_every_minutes": 120}
+    assert running.client.put(BASE, json=settings).status_code == 200
+    kept = running.client.put(BASE, json={"grace_minutes": 10}).json()
+    assert kept["grace_minutes"] == 10
+    assert (kept["bundle"], kept["title"]) == ("small", "The Hill")
+    assert (kept["issue_on_arrival"], kept["issue_every_minutes"]) == (False, 120)
+    assert running.client.put(BASE, json={"issue_every_minutes": None}).json()["issue_every_minutes"] is None
+
+
+def test_reanalysis_never_became_known(running: Running, farm: FarmData, end: datetime) -> None:
+    post(running.client, "weather", weather_document(farm, end - hours(12), end))
+    record = running.service.store.farm(FARM)
+    assert running.service.operator.newest(record)[1] is not None
+    assert running.service.operator.newest(replace(record, weather_kind="reanalysis"))[1] is None
+
+
+def test_a_model_is_called_what_it_was_configured_as(running: Running) -> None:
+    assert running.client.get(BASE).json()["model"] == "gbm, calibrated"
+    served = running.service.shelf.get("small")
+    manifest = served.bundle.manifest
+    chosen = manifest | {"config": manifest["config"] | {"model_choice": "nowcast"}}
+    assert replace(served, bundle=replace(served.bundle, manifest=chosen)).model == "nowcast, calibrated"
 
 
 def test_an_unknown_farm_is_named_with_its_nearest(live: Running) -> None:

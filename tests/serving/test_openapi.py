@@ -8,11 +8,11 @@ from typing import Any
 import httpx2
 import pytest
 import schemathesis
-from conftest import FARM, Running, Start, listening, story
 from schemathesis.config import SchemathesisConfig
 from schemathesis.engine import events, from_schema
 from schemathesis.specs.openapi.definitions import OPENAPI_31_VALIDATOR
 
+from conftest import FARM, Running, Start, listening, story
 from windcast.data.farm import FarmData
 from windcast.registry.bundles import Bundle
 from windcast.serving import keys

@@ -10,11 +10,11 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
-from conftest import FARM, Running, listening, story
 from prometheus_client.parser import text_string_to_metric_families
 from typer.testing import CliRunner
 from wires import exchanged, lines_of, request
 
+from conftest import FARM, Running, listening, story
 from windcast.cli import app
 from windcast.data.farm import FarmData
 from windcast.errors import WindcastError

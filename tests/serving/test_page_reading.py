@@ -2,12 +2,13 @@
 
 import re
 from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
-from page_facts import Page, csv_file, look_again, table_of, the_forecast
+from page_facts import Page, asked, csv_file, look_again, power_file, table_of, the_farm, the_forecast
 
 pytest_plugins = ["browsers"]
 expect = pytest.importorskip("playwright.sync_api", reason="playwright is not installed").expect
@@ -30,6 +31,52 @@ def test_a_low_rung_is_told_in_words_and_by_shape(open_page: Callable[..., Page]
     assert page.locator("#fan rect.lower").count() == 2
     assert [row[-1] for row in table_of(page)[:3]] == ["no power", "no power", "fresh"]
     context.close()
+
+
+def test_the_days_that_were_measured_stand_in_the_zone_of_the_page(browser: Any, page_url: str) -> None:
+    scores = asked(page_url, f"/v1/farms/{the_farm(page_url)['name']}/scores?days=30")
+    scores |= {"measured_start": "2015-12-24T02:00:00Z", "measured_end": "2016-01-01T02:00:00Z"}
+    context = browser.new_context(timezone_id="America/New_York")
+    page = context.new_page()
+    page.route("**/scores?*", lambda route: route.fulfill(json=scores))
+    page.add_init_script("localStorage.setItem('windcast.zone', 'local')")
+    page.goto(page_url)
+    expect(page.locator("#scores")).to_contain_text("23 Dec 2015 to 31 Dec 2015")
+    context.close()
+    expected = "all of them were" if scores["filled_in"] == scores["forecasts"] else f"{scores['filled_in']} of them"
+    assert scores["filled_in"]
+    other = browser.new_context()
+    page = other.new_page()
+    page.goto(page_url)
+    expect(page.locator("#scores")).to_contain_text(f"{expected} filled in afterwards from data on file")
+    other.close()
+
+
+def fulfilled(answer: dict[str, Any], route: Any) -> None:
+    route.fulfill(json=answer)
+
+
+def test_too_few_measured_lead_times_are_said_to_be_too_few(browser: Any, page_url: str) -> None:
+    scores = asked(page_url, f"/v1/farms/{the_farm(page_url)['name']}/scores?days=30")
+    for pairs, charts in ((23, 2), (24, 3)):
+        context = browser.new_context()
+        page = context.new_page()
+        answer = scores | {"pairs": pairs}
+        page.route("**/scores?*", partial(fulfilled, answer))
+        page.goto(page_url)
+        page.wait_for_selector("#scores svg")
+        expect(page.locator("#scores figure")).to_have_count(charts)
+        expect(page.locator("#scores", has_text="Too few to judge")).to_have_count(int(pairs < 24))
+        context.close()
+
+
+def test_a_dropped_file_is_read_in_the_time_zone_that_is_given(open_page: Callable[..., Page], page_url: str) -> None:
+    page = open_page(page_url)
+    page.fill("#file-zone", "America/New_York")
+    with page.expect_response("**/predict?*") as answer:
+        page.set_input_files("#file", csv_file("mine.csv", power_file(the_farm(page_url))))
+    assert any("read in America/New_York, as was asked for" in note for note in answer.value.json()["notes"])
+    expect(page.locator("#inputs")).to_contain_text("mine.csv: stamps")
 
 
 def test_arrow_keys_move_the_cursor_and_it_is_read_aloud(open_page: Callable[..., Page], page_url: str) -> None:

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import hours, iso
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from questions import question
 
+from conftest import hours, iso
 from windcast.data.farm import FarmData
 from windcast.data.windows import ARRAYS, Windows
 from windcast.errors import WindcastError

@@ -19,10 +19,10 @@ import orjson
 import polars as pl
 import psutil
 import pytest
-from conftest import FARM, Running, Start, listening, story
 from questions import CSV, PARQUET, as_csv, as_parquet, question, table
 from wires import answered, connected, exchanged, lines_of, request
 
+from conftest import FARM, Running, Start, listening, story
 from windcast.data.farm import FarmData
 from windcast.errors import BundleError
 from windcast.registry.bundles import Bundle

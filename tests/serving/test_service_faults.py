@@ -21,10 +21,10 @@ from typing import Any
 import httpx2
 import numpy as np
 import pytest
-from conftest import FARM, Start, listening
 from databases import Postgres
 from wires import answered, connected, request
 
+from conftest import FARM, Start, listening
 from windcast.registry.bundles import Bundle
 from windcast.serving.app import open_service
 from windcast.serving.settings import ServiceSettings

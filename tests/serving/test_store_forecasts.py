@@ -96,16 +96,17 @@ def test_the_list_is_newest_first_and_its_pages_join_without_gap_or_repetition(s
     assert pages == [entry.id for entry in whole]
 
 
-def test_scoring_gets_the_last_made_of_each_issue_time(store: Store) -> None:
+def test_scoring_gets_what_was_not_made_again_in_time(store: Store) -> None:
     known_farm(store)
     known_farm(store, "other")
     for hour in range(4):
         issue(store, hour)
         issue(store, hour, farm="other")
     again = issue(store, 2, revision=2)
+    afterwards = issue(store, 2, revision=3, made_at=NOON + 3 * HOUR)
     found = store.forecasts_between("farm", NOON, NOON + 3 * HOUR)
-    assert [(one.issue_time - NOON) // HOUR for one in found] == [1, 2, 3]
-    assert found[1].id == again.id
+    assert [(one.issue_time - NOON) // HOUR for one in found] == [1, 2, 2, 3]
+    assert [found[1].id, found[2].id] == [again.id, afterwards.id]
     assert all(one.farm == "farm" and one.values.shape == (4, 3) for one in found)
 
 

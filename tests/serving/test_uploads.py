@@ -246,8 +246,8 @@ def powers(count: int, most: float = 9.0) -> list[float]:
     return [round(most * (k % 10) / 9, 4) for k in range(count)]
 
 
-def farm(data: bytes, bundle: Bundle | None = None, own=None) -> UploadedFarm:
-    return farm_from_table(data, "up.csv", bundle=bundle or stub(), own=own)
+def farm(data: bytes, bundle: Bundle | None = None, own=None, time_zone: str | None = None) -> UploadedFarm:
+    return farm_from_table(data, "up.csv", bundle=bundle or stub(), own=own, time_zone=time_zone)
 
 
 def refusal(data: bytes, bundle: Bundle | None = None) -> str:
@@ -373,6 +373,41 @@ def test_the_description_that_the_bundle_was_trained_with_comes_first():
     assert found.farm.weather["wind_speed"].unique().to_list() == [10.0]
     assert farm(data).farm.weather.is_empty()
     assert farm(csv({"time": hours(48), "power": powers(48)}), own=own).farm.power.height == 48
+
+
+DANISH = {
+    "name": "hill",
+    "capacity_mw": 10,
+    "time_zone": "Europe/Copenhagen",
+    "power": {"file": "x.csv", "time": "Tid", "column": "P", "unit": "MW"},
+}
+
+
+@pytest.mark.parametrize(
+    ("time", "described", "asked", "hours_before_utc", "said"),
+    [
+        ("Tid", True, None, 1, "read in Europe/Copenhagen, as those of the files that this bundle was trained on"),
+        ("stamp", True, None, 1, "read in Europe/Copenhagen, as those of the files that this bundle was trained on"),
+        ("Tid", True, "UTC", 0, "read in UTC, as was asked for"),
+        ("stamp", False, "Europe/Helsinki", 2, "read in Europe/Helsinki, as was asked for"),
+        ("time_utc", True, None, 0, "time_zone is UTC, as the name of column"),
+        ("stamp", False, None, 0, "ask with time_zone=, such as time_zone=Europe/Copenhagen"),
+    ],
+)
+def test_stamps_without_an_offset_are_in_the_zone_asked_for_else_in_the_bundle_s_own(
+    time, described, asked, hours_before_utc, said
+):
+    own = mapping.parse(DANISH) if described else None
+    data = csv({time: hours(48), "P" if described else "power": powers(48)})
+    found = farm(data, own=own, time_zone=asked)
+    first = found.farm.power["time"][0].replace(tzinfo=None)
+    assert START - first == timedelta(hours=hours_before_utc)
+    assert said in " ".join(found.said)
+
+
+def test_an_unknown_time_zone_is_refused_with_the_nearest():
+    with pytest.raises(WindcastError, match="Did you mean 'Europe/Copenhagen'"):
+        farm(csv({"time": hours(48), "power": powers(48)}), time_zone="Europe/Kopenhagen")
 
 
 def test_a_parquet_file_is_a_table_like_any_other():

@@ -15,6 +15,7 @@ from windcast.errors import ConfigError
 if TYPE_CHECKING:
     import polars as pl
 
+    from windcast.configs import Settings
     from windcast.data.farm import FarmData
 
 TABLES = (".csv", ".parquet", ".json")
@@ -25,6 +26,18 @@ Overrides = Annotated[
     list[str] | None,
     typer.Argument(metavar="[KEY=VALUE]...", help="Configuration, as in data=klim model=gbm model.num_leaves=31."),
 ]
+
+ConfigFile = Annotated[
+    Path | None,
+    typer.Option("--config", help="The whole configuration as YAML, such as params.yaml; KEY=VALUE on top of it."),
+]
+
+
+def chosen_settings(config: Path | None, overrides: Sequence[str] | None) -> "Settings":
+    """The settings of a file, or of the tree where none is given, with the overrides."""
+    from windcast.configs import document, settings
+
+    return settings(overrides or []) if config is None else document.read(config, overrides or [])
 
 
 def this_command() -> str:
@@ -55,12 +68,12 @@ def plain(text: str) -> str:
 
 @contextmanager
 def progressing(title: str) -> Iterator[Callable[[str, int, int], None]]:
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
-        TextColumn("{task.completed}/{task.total}"),
+        MofNCompleteColumn(),
         TimeElapsedColumn(),
     )
     with Progress(*columns) as progress:
@@ -91,7 +104,10 @@ def show_leaderboard(backtest: Any) -> None:
         say("[yellow]note[/yellow]: the weather is reanalysis, made after the fact. Live forecasts will be worse.")
 
 
-def show_table(frame: "pl.DataFrame", title: str, decimals: int = 3, *, fold: bool = True) -> None:
+def show_table(
+    frame: "pl.DataFrame", title: str, decimals: int = 3, *, fold: bool = True, whole: Sequence[str] = ()
+) -> None:
+    """fold: cells may take several lines where the terminal is narrow, but not those of the columns `whole`."""
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
@@ -99,7 +115,7 @@ def show_table(frame: "pl.DataFrame", title: str, decimals: int = 3, *, fold: bo
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     for name, dtype in frame.schema.items():
         side: Any = "right" if dtype.is_numeric() else "left"
-        table.add_column(name.replace("_", " "), justify=side, overflow="fold", no_wrap=not fold)
+        table.add_column(name.replace("_", " "), justify=side, overflow="fold", no_wrap=not fold or name in whole)
     for row in frame.iter_rows():
         table.add_row(*(_cell(value, decimals) for value in row))
     Console().print(table)

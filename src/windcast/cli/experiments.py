@@ -7,7 +7,9 @@ from typing import Annotated
 import typer
 
 from windcast.cli.console import (
+    ConfigFile,
     Overrides,
+    chosen_settings,
     plain,
     progressing,
     say,
@@ -20,14 +22,14 @@ from windcast.cli.console import (
 
 def backtest(
     overrides: Overrides = None,
+    config: ConfigFile = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the run; a fresh one below runs/ if not given.")] = None,
 ) -> None:
     """Rolling-origin backtest of the model against the reference models, with a report."""
-    from windcast.configs import settings
     from windcast.registry import runs
     from windcast.workflows import jobs
 
-    chosen = settings(overrides or [])
+    chosen = chosen_settings(config, overrides)
     folder = out or runs.fresh_folder(Path("runs"), f"{chosen.document['data']['source']}-{chosen.model_name}")
     with progressing("Backtest") as on_progress:
         run = jobs.run_backtest(chosen, folder, command=this_command(), on_progress=on_progress)
@@ -38,17 +40,19 @@ def backtest(
 
 def train(
     overrides: Overrides = None,
+    config: ConfigFile = None,
     out: Annotated[Path, typer.Option(help="Folder of the bundle.")] = Path("bundle"),
     until: Annotated[str | None, typer.Option(help="Learn only what was known at this UTC time.")] = None,
     scores: Annotated[Path | None, typer.Option(help="Run whose backtest says how good the bundle will be.")] = None,
 ) -> None:
     """Fits the model on all data and writes a bundle."""
-    from windcast.configs import settings
     from windcast.workflows import jobs
 
-    chosen, known = settings(overrides or []), utc(until, "--until")
+    chosen, known = chosen_settings(config, overrides), utc(until, "--until")
     with progressing("Training") as on_progress:
-        bundle = jobs.train(chosen, out, until=known, promised_by=scores, on_progress=on_progress)
+        bundle = jobs.train(
+            chosen, out, until=known, promised_by=scores, command=this_command(), on_progress=on_progress
+        )
     what = f"{chosen.model_name}{', calibrated' if bundle.manifest['model'] == 'calibrated' else ''}"
     say(f"Wrote [bold]{plain(str(out))}[/bold]: {plain(what)}, for {plain(bundle.manifest['farm'])}.")
     say(f"Forecast with it: windcast forecast {plain(shlex.quote(str(out)))}")
@@ -109,33 +113,43 @@ def compare(
     say(plain(verdict))
 
 
-def report(run: Annotated[Path, typer.Argument(help="Folder of a run.")]) -> None:
+def report(
+    run: Annotated[Path, typer.Argument(help="Folder of a run.")],
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for report, scores.json and leads.csv; default: the report, in the run.")
+    ] = None,
+) -> None:
     """Writes a run's HTML report again."""
-    from windcast.workflows import jobs
+    from windcast.workflows import jobs, pipeline
 
+    if out is not None:
+        say(f"Wrote [bold]{plain(', '.join(map(str, pipeline.write_results(run, out))))}[/bold]")
+        return
     result, record = jobs.stored_backtest(run)
     say(f"Wrote [bold]{plain(str(jobs.write_run_report(result, record, run)))}[/bold]")
 
 
 def reproduce(
-    run: Annotated[Path, typer.Argument(help="Folder of a run.")],
+    run: Annotated[str, typer.Argument(help="Folder of a run, or its name or id; see `windcast runs`.")],
     out: Annotated[Path | None, typer.Option(help="Where to put the repeated run.")] = None,
+    folder: Annotated[Path, typer.Option(help="Folder of the records: `tracking.folder`.")] = Path("runs"),
 ) -> None:
     """Makes a run again from its record. Exit status 0: the same forecasts to the bit, 1: not."""
     from windcast.workflows import jobs
 
+    into = out or (Path(run) / "again" if Path(run).is_dir() else folder / f"{Path(run).name}-again")
     with progressing("Again") as on_progress:
-        outcome = jobs.reproduce(run, out or run / "again", on_progress=on_progress)
+        outcome = jobs.reproduce(run, into, store=folder, on_progress=on_progress)
     for difference in outcome.differences:
         say(f"  • {plain(difference)}")
     say("The same forecasts, to the bit." if outcome.exact else "[red]The forecasts differ.[/red]")
     raise typer.Exit(0 if outcome.exact else 1)
 
 
-def show_config(overrides: Overrides = None) -> None:
+def show_config(overrides: Overrides = None, config: ConfigFile = None) -> None:
     """Prints the resolved configuration."""
     from omegaconf import OmegaConf
 
-    from windcast.configs import settings
-
-    print(OmegaConf.to_yaml(OmegaConf.create(settings(overrides or []).document)), end="")
+    chosen = chosen_settings(config, overrides)
+    document = {**chosen.document, "tracking": chosen.tracking.shown()}
+    print(OmegaConf.to_yaml(OmegaConf.create(document)), end="")

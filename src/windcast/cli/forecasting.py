@@ -24,6 +24,7 @@ from windcast.cli.console import (
     write_table,
 )
 from windcast.errors import ConfigError
+from windcast.registry.pointer import REGISTRY
 
 
 def demo(
@@ -45,14 +46,15 @@ def demo(
     show_leaderboard(run.backtest)
     bundle = jobs.keep(run, out / "bundle")
     forecast, issue = production.forecast(bundle, farm)
-    served = "windcast serve" if out == Path("demo") else plain(f"windcast serve {shlex.quote(str(out / 'bundle'))}")
+    own = f"windcast serve {shlex.quote(str(out / 'bundle'))} --history 7"
+    served = "windcast serve" if out == Path("demo") else own
     write_table(forecast.to_frame(shown(forecast), interval=farm.interval), out / "forecast.csv")
     plot_forecast(forecast, farm, out / "forecast.png")
     say(f"""
 [bold]Look at[/bold]
   {plain(str(run.folder / "report.html"))}   how good it is, where and when it fails
   {plain(str(out / "forecast.png"))}   the forecast issued {issue:%Y-%m-%d %H:%M} UTC
-  {served}   the same as a service, with a page
+  {plain(served)}   the same as a service, with a page
 [bold]The same with your own farm[/bold]
   windcast data init power.csv --weather weather.csv   # writes farm.yaml: read it, correct what it guessed
   windcast data check data=files
@@ -168,6 +170,10 @@ def _data_of(
 
 def serve(
     bundles: Annotated[list[Path] | None, typer.Argument(help="Bundles, or folders of them.")] = None,
+    champion: Annotated[
+        list[str] | None, typer.Option(help="Farm whose champion is served, and whichever is promoted; repeatable.")
+    ] = None,
+    registry: Annotated[Path, typer.Option(help="Folder of the registry, with --champion.")] = REGISTRY,
     store: Annotated[str | None, typer.Option(help="PostgreSQL URL or SQLite file; else $WINDCAST_STORE.")] = None,
     host: Annotated[
         str, typer.Option(help="Address to listen on; any but this machine's own needs --keys.")
@@ -183,8 +189,12 @@ def serve(
     """Forecasts over HTTP, and a page. Without a bundle: the demo's, with its clock at the end of its data."""
     from windcast.workflows import serving
 
+    if not 0 <= history < 36_600:
+        raise ConfigError(f"--history is {history:g}; give the number of days to fill in, such as 14.")
     chosen = serving.settings_of(
         bundles or [],
+        champions=champion or [],
+        registry=registry,
         store=store,
         host=host,
         port=port,
@@ -194,12 +204,19 @@ def serve(
         root_path=root_path,
         log_level=log_level,
     )
-    if bundles and not history:
-        service = serving.opened(chosen)
-    else:
-        with progressing("History") as on_progress:
-            service = serving.opened(chosen, demo=not bundles, history=history, on_progress=on_progress)
-    serving.run(service, on_ready=lambda address: typer.echo(f"windcast listens on {typer.style(address, bold=True)}"))
+    named = bool(bundles or champion)
+    with serving.address(chosen) as taken:
+        if named and not history:
+            service = serving.opened(chosen)
+        else:
+            try:
+                with progressing("History") as on_progress:
+                    service = serving.opened(chosen, demo=not named, history=history, on_progress=on_progress)
+            except KeyboardInterrupt:
+                say("The history is not complete. The same command goes on where it stopped.")
+                raise
+        said = "windcast listens on {}"
+        serving.run(service, taken=taken, on_ready=lambda at: typer.echo(said.format(typer.style(at, bold=True))))
 
 
 def keys_add(
@@ -213,6 +230,17 @@ def keys_add(
 
     token = keys.add(file, name, farms=farm or ["*"], scopes=("read", "write") if write else ("read",))
     say(f"{plain(token)}\n[dim]Keep it: only its hash is in {plain(str(file))}.[/dim]")
+
+
+def keys_list(
+    file: Annotated[Path, typer.Option(help="File of keys.")] = Path("keys.json"),
+) -> None:
+    """Who has a key, for which farms, and whether it may write. The keys themselves are not kept."""
+    from windcast.serving import keys
+
+    for key in keys.Keys(file).current():
+        farms = "every farm" if key.everywhere else ", ".join(key.farms)
+        say(plain(f"{key.name}: {' and '.join(key.scopes)}, {farms}, made {key.created}"))
 
 
 def keys_remove(

@@ -1,5 +1,6 @@
 """The Hydra tree, composed into plain settings; an unknown key is an error that names the nearest known one."""
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -21,8 +22,10 @@ from windcast.data.task import ForecastTask
 from windcast.errors import ConfigError, unknown_name
 from windcast.evaluation.backtest import Plan
 from windcast.models.base import MODELS, model_class
+from windcast.registry.tracking import NOWHERE, Destination
 
-GROUPS = ("data", "task", "model", "calibration")
+GROUPS = ("data", "task", "model", "calibration", "tracking")
+TRACKING = "WINDCAST_TRACKING"  # environment: the choice of `tracking` where none is given
 SHARED = {"seed": "${seed}", "threads": "${threads}"}
 KEY = re.compile(r"[A-Za-z_]\w*(\.\w+)*")
 
@@ -77,12 +80,15 @@ POOLS: dict[str, dict[str, tuple[float, dict[str, Any]]]] = {
 
 @dataclass(frozen=True)
 class Settings:
-    """A resolved configuration. `document` is all of it, as plain values, and what is kept with every result.
+    """A resolved configuration. `document` is all that a result depends on, as plain values, and is kept with it.
+
+    tracking: where the record of what is done with it goes; nothing computed depends on it.
 
     Raises ConfigError naming the key where a value is missing, of the wrong type or impossible.
     """
 
     document: dict[str, Any]
+    tracking: Destination = NOWHERE
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "document", checks.checked(self.document))
@@ -149,7 +155,9 @@ def settings(overrides: Sequence[str] = ()) -> Settings:
     Raises ConfigError for an unknown group choice or key, naming the nearest known one, for a value of the wrong type
     or out of range, and for what Hydra cannot read.
     """
-    given = _pairs(overrides)
+    given = pairs(overrides)
+    if TRACKING in os.environ:
+        given.setdefault("tracking", os.environ[TRACKING])
     _register()
     GlobalHydra.instance().clear()
     with initialize_config_module("windcast.configs", version_base="1.3"):
@@ -160,19 +168,26 @@ def settings(overrides: Sequence[str] = ()) -> Settings:
         base, model = _composed(*groups), _model_choice(*groups)
         for key in given:
             if key not in GROUPS:
-                _check_key(base, key)
+                check_key(base, key)
         config = _composed(*(f"{key}={value}" for key, value in given.items()))
-    document = _resolved(config)
+    document = resolved(config)
     document["model_choice"] = model
-    found = Settings(document)
+    return verified(document)
+
+
+def verified(document: dict[str, Any]) -> Settings:
+    """The settings of a document, every contender and time of the backtest checked as well. Raises ConfigError."""
+    tracking = checks.tracking(document.pop("tracking"))
+    found = Settings(document, tracking)
     found.contenders()
     for key in ("start", "end", "train_from"):
         _time(found.document["backtest"][key], f"backtest.{key}")
+    _time(found.document["tuned_until"], "tuned_until")
     return found
 
 
-def _pairs(overrides: Sequence[str]) -> dict[str, str]:
-    """Key -> value, each key once."""
+def pairs(overrides: Sequence[str]) -> dict[str, str]:
+    """Key -> value, each key once. Raises ConfigError for what is not key=value."""
     given: dict[str, str] = {}
     for override in overrides:
         key, found, value = override.partition("=")
@@ -184,7 +199,7 @@ def _pairs(overrides: Sequence[str]) -> dict[str, str]:
     return given
 
 
-def _check_key(base: DictConfig, key: str) -> None:
+def check_key(base: DictConfig, key: str) -> None:
     """Raises ConfigError if the tree has no value at `key`, naming the nearest of the keys beside it."""
     node, prefix = base, ""
     for part in key.split("."):
@@ -225,12 +240,12 @@ def _register() -> None:
 def _choice(name: str, shared: Mapping[str, Any]) -> dict[str, Any]:
     """What `model=name` stands for: a pool, or a model with its own defaults."""
     if name not in POOLS:
-        return _node(name, {}, shared)
-    members = {member: _node(member, changed, shared) for member, (_, changed) in POOLS[name].items()}
+        return node(name, {}, shared)
+    members = {member: node(member, changed, shared) for member, (_, changed) in POOLS[name].items()}
     return {"name": "pool", "members": members, "weights": {member: w for member, (w, _) in POOLS[name].items()}}
 
 
-def _node(name: str, changed: dict[str, Any], shared: Mapping[str, Any]) -> dict[str, Any]:
+def node(name: str, changed: dict[str, Any], shared: Mapping[str, Any]) -> dict[str, Any]:
     """A model's keys; seed and threads, where it has them, are the shared ones."""
     plain = {k: list(v) if isinstance(v, tuple) else v for k, v in default_of(name).items()}
     return plain | {k: v for k, v in shared.items() if k in plain} | changed
@@ -254,7 +269,8 @@ def _model_choice(*groups: str) -> str:
     return str(compose("config", overrides=list(groups), return_hydra_config=True).hydra.runtime.choices.model)
 
 
-def _resolved(config: DictConfig) -> dict[str, Any]:
+def resolved(config: DictConfig) -> dict[str, Any]:
+    """Plain values, every reference followed. Raises ConfigError where one leads nowhere."""
     try:
         document = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:

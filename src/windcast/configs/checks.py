@@ -8,12 +8,14 @@ from dataclasses import fields
 from datetime import timedelta
 from functools import lru_cache
 from importlib import import_module
+from pathlib import Path
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from windcast.data.sources import SOURCES
 from windcast.data.task import ForecastTask
 from windcast.errors import ConfigError, unknown_name
 from windcast.models.base import MODELS, build, model_class
+from windcast.registry.tracking import Destination, sending
 
 BACKTEST: dict[str, Any] = {
     "start": str | int | None,
@@ -32,7 +34,15 @@ TASK: dict[str, Any] = {
     "weather_lookahead": int,
     "levels": int | tuple[float, ...],
 }
-TOP: dict[str, Any] = {"seed": int, "threads": int, "model_choice": str}
+TRACKING: dict[str, dict[str, Any]] = {
+    "auto": {"folder": str, "uri": str | None, "experiment": str},
+    "mlflow": {"folder": str, "uri": str | None, "experiment": str},
+    "wandb": {"folder": str, "project": str, "mode": str},
+    "none": {},
+}
+MODES = ("offline", "online")
+TOP: dict[str, Any] = {"seed": int, "threads": int, "model_choice": str, "tuned_until": str | None}
+LATER = {"tuned_until": None}  # keys that records of earlier versions do not have
 SECTIONS = ("task", "model", "calibration", "backtest", "data")
 NAMES = {int: "a whole number", float: "a number", str: "a text", bool: "true or false", type(None): "null"}
 MOST_SEED = 2**31 - 1  # LightGBM's
@@ -43,6 +53,7 @@ def checked(document: Mapping[str, Any]) -> dict[str, Any]:
 
     Raises ConfigError naming the key for a missing or unknown key, a wrong type or an impossible value.
     """
+    document = LATER | dict(document)
     for name in (*SECTIONS, *TOP):
         if name not in document:
             raise ConfigError(f"the configuration has no '{name}'. Compose it again, or restore the record.")
@@ -60,6 +71,22 @@ def checked(document: Mapping[str, Any]) -> dict[str, Any]:
     out["data"] = data(document["data"])
     _count(out, ("seed", "threads"), "")
     return out
+
+
+def tracking(given: Mapping[str, Any]) -> Destination:
+    """Where records go. Raises ConfigError for a wrong key or value, and for a backend that is not installed."""
+    name = given.get("name")
+    if name not in TRACKING:
+        raise ConfigError(unknown_name("tracking.name", str(name), TRACKING))
+    out = _section(given, {"name": str} | TRACKING[name], "tracking")
+    del out["name"]
+    if out.get("mode", "offline") not in MODES:
+        raise ConfigError(unknown_name("tracking.mode", out["mode"], MODES))
+    if name == "auto":
+        name = "mlflow" if sending.installed("mlflow") else "none"
+    elif name != "none":
+        sending.require(name)
+    return Destination(backend=name, **out | {key: Path(out[key]).expanduser() for key in ("folder",) if key in out})
 
 
 def data(given: Mapping[str, Any]) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from windcast.models.base import Array, Forecaster
 from windcast.models.deep import session
 from windcast.models.deep.inputs import KINDS, Inputs, Scaling, hold_out, only
 from windcast.models.deep.session import GRAPH, WEIGHTS
+from windcast.models.forecast import Forecast, rungs
 from windcast.models.training import nothing_known, sample
 
 CURVES = "training.json"
@@ -160,6 +161,13 @@ class PatchTST(Forecaster):
     def seen(self, windows: Windows) -> Inputs:
         """What the network is given of these windows."""
         return self.scaling.inputs(only(windows, self.config.inputs))
+
+    def halfway(self, network: Any, windows: Windows) -> Forecast:
+        """What one network, in training within `fit`, would forecast for these windows (needs PyTorch)."""
+        from windcast.models.deep import export
+
+        values = export.answers(network, self.task.levels, self.seen(windows)) * np.float32(self.task.capacity_mw)
+        return Forecast.of(windows, values, rungs(windows, self.usual_age, usual_lag=self.usual_lag))
 
     def shape_of(self, inputs: Inputs) -> Any:
         """The `Shape` of a network for such inputs, with which its weights can be read back (needs PyTorch)."""

@@ -99,6 +99,23 @@ def advance(
     )
 
 
+def out_of_sample(bundle: Bundle, farm: FarmData, times: Times) -> Forecast:
+    """The forecasts of ascending issue times [B] on the grid, as production would have made them one after another.
+
+    Online calibration goes on from the end of training, or from 60 days before the first of them.
+    Raises DataContractError where the farm's data are not what the model was trained on.
+    """
+    known = fitting(bundle, farm)
+    forecaster, every = bundle.forecaster, times
+    if isinstance(forecaster, Calibrated):
+        first, last = (time.astype("datetime64[us]").item().replace(tzinfo=UTC) for time in (times[0], times[-1]))
+        since = max(_begin(bundle, known, first), first - CATCH_UP)
+        every = np.union1d(grid(since, last, forecaster.task.resolution), times)
+    windows = build_windows(known, forecaster.task, every).without_target()
+    made, _ = forecaster.step(windows)
+    return made.take(np.isin(every, times))
+
+
 def _begin(bundle: Bundle, farm: FarmData, issue: datetime) -> datetime:
     """Where there is something to learn from: after training, and after the farm's first row."""
     return issue if farm.power.is_empty() else max(bundle.trained_until, farm.start)

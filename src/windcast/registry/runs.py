@@ -59,9 +59,17 @@ def read(folder: Path) -> Record:
         known = unknown_name("run", folder.name, runs) if runs else f"no runs in {folder.parent}."
         raise BundleError(f"{folder}: {known}")
     try:
-        return Record(**json.loads(file.read_text()))
-    except (ValueError, TypeError) as error:
+        return of_document(json.loads(file.read_text()), str(file))
+    except ValueError as error:
         raise BundleError(f"{file}: not a readable run ({error}).") from None
+
+
+def of_document(document: Any, place: str) -> Record:
+    """The record that `write` wrote. Raises BundleError, naming `place`, if it is none."""
+    try:
+        return Record(**document)
+    except TypeError as error:
+        raise BundleError(f"{place}: not a readable run ({error}).") from None
 
 
 def check_place(folder: Path) -> None:

@@ -2,11 +2,13 @@
 
 import asyncio
 import logging
+import socket
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from datetime import datetime, timedelta
+from functools import partial
 from importlib.metadata import version
 from types import FrameType
 from typing import Any
@@ -20,6 +22,7 @@ from windcast.serving.edge import Edge
 from windcast.serving.guards import Allowance
 from windcast.serving.issuing import Issuer
 from windcast.serving.keys import Keys
+from windcast.serving.listening import listen
 from windcast.serving.logs import set_up
 from windcast.serving.metrics import FarmState, Metrics
 from windcast.serving.operating import Operator
@@ -29,6 +32,7 @@ from windcast.serving.settings import ServiceSettings
 from windcast.serving.shelf import Shelf
 from windcast.serving.state import Service, utc_now
 from windcast.serving.store import Store, UnknownFarm
+from windcast.serving.switching import follow
 from windcast.serving.wire import Wire
 
 log = logging.getLogger("windcast.service")
@@ -43,14 +47,13 @@ Calibrated probabilistic wind power forecasts. Power is in MW, mean over an inte
 
 def open_service(settings: ServiceSettings, *, now: Callable[[], datetime] = utc_now) -> Service:
     """Bundles, store and what works on them. Raises BundleError or StoreError where one cannot be opened."""
-    shelf = Shelf(settings.bundles)
+    shelf = Shelf(settings.bundles, champions=settings.champions, registry=settings.registry)
     store = Store.open(settings.store)
     operator = Operator(store, shelf)
     operator.register()
     metrics = Metrics()
     for served in shelf.served.values():
-        about = {"checksum": served.checksum, "model": served.model, "farm": served.farm}
-        metrics.bundle.labels(served.name).info(about)
+        metrics.serves(served)
     service = Service(settings, shelf, store, operator, metrics, Issuer(operator, metrics, now), now)
     metrics.watch(_States(service), now)
     return service
@@ -62,9 +65,12 @@ def create_app(service: Service) -> fastapi.FastAPI:
     @asynccontextmanager
     async def lifespan(_: fastapi.FastAPI) -> AsyncIterator[None]:
         await service.issuer.start()
+        following = asyncio.create_task(follow(service.shelf, service.metrics))
         log.info("ready", extra={"bundles": sorted(service.shelf.served), "version": version("windcast")})
         yield
         service.closing.set()
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
         await service.issuer.stop()
         service.files.shutdown()
         service.shelf.worker.shutdown()
@@ -98,19 +104,20 @@ def create_app(service: Service) -> fastapi.FastAPI:
 def serve(
     service: Service,
     *,
+    taken: socket.socket | None = None,
     on_ready: Callable[[str], None] = lambda _: None,
     on_start: Callable[[uvicorn.Server], None] = lambda _: None,
 ) -> None:
     """Serves until it is told to stop; requests under way are finished first.
 
-    on_start: called with the server, whose `should_exit` stops it. on_ready: called with the address.
+    taken: the socket of the address, if `listening.listen` has taken it before. on_start: called with the server,
+    whose `should_exit` stops it. on_ready: called with the address. Raises ConfigError if the address cannot be had.
     """
     settings = service.settings
+    taken = taken or listen(settings)
     set_up(settings.log_level)
     config = uvicorn.Config(
         create_app(service),
-        host=settings.host,
-        port=settings.port,
         log_config=None,
         access_log=False,
         root_path=settings.root_path.rstrip("/"),
@@ -120,15 +127,20 @@ def serve(
         http=Wire,
         ws="none",
     )
-    server = _Server(config, on_ready, service.closing.set)
+    server = _Server(config, partial(on_ready, _address(settings, taken)), service.closing.set)
     on_start(server)
-    server.run()
+    server.run(sockets=[taken])
+
+
+def _address(settings: ServiceSettings, taken: socket.socket) -> str:
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    return f"http://{host}:{taken.getsockname()[1]}{settings.root_path.rstrip('/')}/"
 
 
 class _Server(uvicorn.Server):
-    """Says where it listens once it does, and when it is told to stop. Being told to is no failure: it exits with 0."""
+    """Says when it answers, and when it is told to stop. Being told to is no failure: it exits with 0."""
 
-    def __init__(self, config: uvicorn.Config, on_ready: Callable[[str], None], on_stop: Callable[[], None]) -> None:
+    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None], on_stop: Callable[[], None]) -> None:
         super().__init__(config)
         self.on_ready, self.on_stop = on_ready, on_stop
 
@@ -142,12 +154,10 @@ class _Server(uvicorn.Server):
             yield
             self._captured_signals.clear()  # which would be raised again
 
-    async def startup(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
-        await super().startup(sockets)  # type: ignore[arg-type]
-        if self.started and self.servers:
-            port = self.servers[0].sockets[0].getsockname()[1]
-            host = f"[{self.config.host}]" if ":" in self.config.host else self.config.host
-            self.on_ready(f"http://{host}:{port}{self.config.root_path}/")
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self.on_ready()
 
 
 class _States:
@@ -162,7 +172,7 @@ class _States:
         store = self.service.store
         found = []
         for record in store.farms(limit=100_000):
-            power, weather = store.newest(record.name)
+            power, weather = self.service.operator.newest(record)
             newest = store.forecasts(record.name, limit=1)
             issued = newest[0].issue_time if newest else None
             scores = {} if issued is None else self._scores(record.name, issued)

@@ -4,6 +4,7 @@ import csv
 import io
 import itertools
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -25,6 +26,8 @@ UTC_TIME = pl.Datetime("us", "UTC")
 MOST_COLUMNS = 300
 MOST_CELLS = 20_000_000  # of a table once it is unpacked
 LONGEST_HEADER = 64_000  # bytes of a CSV's first row
+WRITING = "Write it with commas between columns and a point in decimals."
+DECIMAL_COMMA = re.compile(r"-?\d+,\d+")
 FIRST, LAST = np.datetime64("1970-01-01", "us"), np.datetime64("2200-01-01", "us")
 # of 2015-07-01T06:00:00Z: the least and the greatest letter at each place, and days until the first of each month
 LEAST = np.frombuffer(b"0000-00-00T00:00:00Z", np.uint8)
@@ -44,10 +47,14 @@ def media_type(header: str | None, known: Sequence[str] = (JSON, CSV, PARQUET)) 
 
 def json_object(body: bytes) -> dict[str, Any]:
     """Raises BadRequest if the body is not a JSON object."""
+    _check_empty(body)
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        raise BadRequest(f"the body is not JSON: {error}.") from None
+        first = body[:200].partition(b"\n")[0]
+        like_csv = b"," in first and not first.lstrip().startswith((b"{", b"["))
+        hint = " It looks like CSV: send it with Content-Type: text/csv." if like_csv else ""
+        raise BadRequest(f"the body is not JSON: {error}.{hint}") from None
     if not isinstance(document, dict):
         raise BadRequest("the body must be a JSON object.")
     return document
@@ -63,14 +70,18 @@ def model(body: bytes, kind: type[Model]) -> Model:
 
 @dataclass(frozen=True, eq=False)
 class Columns:
-    """A table by column: arrays where numbers or times are known to be such, Polars series otherwise."""
+    """A table by column: arrays where numbers or times are known to be such, Polars series otherwise.
+
+    first: number of its first row, as errors count; the header of a CSV is row 1.
+    """
 
     values: dict[str, NDArray[Any] | pl.Series]
     height: int
+    first: int = 1
 
     @classmethod
-    def of(cls, frame: pl.DataFrame) -> "Columns":
-        return cls(dict(frame.to_dict()), frame.height)
+    def of(cls, frame: pl.DataFrame, first: int = 1) -> "Columns":
+        return cls(dict(frame.to_dict()), frame.height, first)
 
     @property
     def names(self) -> list[str]:
@@ -79,11 +90,14 @@ class Columns:
 
 def table(body: bytes, kind: str) -> Columns:
     """The columns of a body of that media type. Raises BadRequest or Unprocessable where it cannot be read."""
-    return columns(json_object(body), "the body") if kind == JSON else Columns.of(frame(body, kind))
+    if kind == JSON:
+        return columns(json_object(body), "the body")
+    return Columns.of(frame(body, kind), first=2 if kind == CSV else 1)
 
 
 def frame(body: bytes, kind: str) -> pl.DataFrame:
     """The same of CSV or Parquet, as a frame."""
+    _check_empty(body)
     try:
         found = _csv(body) if kind == CSV else _parquet(body)
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, ValueError) as error:
@@ -92,14 +106,28 @@ def frame(body: bytes, kind: str) -> pl.DataFrame:
     return found.rename({name: name.strip() for name in found.columns if name.strip() not in found.columns})
 
 
+def _check_empty(body: bytes) -> None:
+    if not body.strip():
+        raise BadRequest("the body is empty. Is the file that was to be sent there, and is it not empty?")
+
+
 def _csv(body: bytes) -> pl.DataFrame:
     """The header is counted first: a million columns take gigabytes to read."""
     head = io.StringIO(body[:LONGEST_HEADER].decode(errors="replace"), newline="")
     try:
-        _check_width(len(next(csv.reader(itertools.islice(head, MOST_COLUMNS)), [])))
+        header = next(csv.reader(itertools.islice(head, MOST_COLUMNS)), [])
     except csv.Error:
         raise BadRequest(f"the header of the CSV is not one, or longer than {LONGEST_HEADER:,} bytes.") from None
-    return pl.read_csv(body, infer_schema=False)
+    _check_width(len(header))
+    for sign, name in ((";", "semicolons"), ("\t", "tabs")):
+        if len(header) == 1 and sign in header[0]:
+            raise BadRequest(f"the CSV has {name} between its columns. {WRITING}")
+    try:
+        return pl.read_csv(body, infer_schema=False)
+    except pl.exceptions.ComputeError as error:
+        if "found more fields" not in str(error):
+            raise
+        raise BadRequest(f"the CSV has rows with more fields than its header. {WRITING}") from None
 
 
 def _parquet(body: bytes) -> pl.DataFrame:
@@ -163,7 +191,7 @@ def times(table: Columns, name: str) -> Times:
         zoned = column if column.dtype.time_zone else column.dt.replace_time_zone("UTC")
         moments = zoned.dt.convert_time_zone("UTC").dt.replace_time_zone(None).dt.cast_time_unit("us").to_numpy()
     elif column.dtype == pl.String:
-        moments = parsed_times(column.to_list(), name)
+        moments = parsed_times(column.to_list(), name, table.first)
     elif column.null_count() == len(column):
         moments = np.full(len(column), "NaT", "datetime64[us]")
     else:
@@ -171,7 +199,8 @@ def times(table: Columns, name: str) -> Times:
     odd = (moments < FIRST) | (moments > LAST)
     if odd.any():
         row = int(odd.argmax())
-        raise Unprocessable(f"column '{name}', row {row + 1}: {moments[row]} is not between 1970 and 2200.")
+        where = f"column '{name}', row {row + table.first}"
+        raise Unprocessable(f"{where}: {moments[row]} is not between 1970 and 2200.")
     return moments
 
 
@@ -186,15 +215,15 @@ def utc(times: Times) -> pl.Series:
     return pl.Series(moments.view(np.int64)).cast(UTC_TIME)  # a tenth of the time
 
 
-def parsed_times(texts: Sequence[str | None], name: str) -> Times:
-    """Times [N] from ISO 8601 texts; without an offset they are UTC."""
+def parsed_times(texts: Sequence[str | None], name: str, first: int = 1) -> Times:
+    """Times [N] from ISO 8601 texts; without an offset they are UTC. first: number of the first row."""
     usual = usual_times(texts)
     if usual is not None:
         return usual
     moments = np.full(len(texts), "NaT", "datetime64[us]")
     for row, text in enumerate(texts):
         if text:
-            moments[row] = _moment(text, f"column '{name}', row {row + 1}")
+            moments[row] = _moment(text, f"column '{name}', row {row + first}")
     return moments
 
 
@@ -249,16 +278,17 @@ def _moment(text: str, where: str) -> np.datetime64:
 def numbers(table: Columns, name: str) -> NDArray[np.float64]:
     """[N], NaN where null or empty. Raises Unprocessable naming the row of what is no finite number."""
     column = needed(table, name)
-    values = column if isinstance(column, np.ndarray) else _from_series(column, name)
+    values = column if isinstance(column, np.ndarray) else _from_series(column, name, table.first)
     if values.dtype.kind == "M":
         raise Unprocessable(f"column '{name}' holds times, not numbers.")
     infinite = np.isinf(values)
     if infinite.any():
-        raise Unprocessable(f"column '{name}', row {int(infinite.argmax()) + 1}: infinite. Leave it empty if unknown.")
+        row = int(infinite.argmax()) + table.first
+        raise Unprocessable(f"column '{name}', row {row}: infinite. Leave it empty if unknown.")
     return values
 
 
-def _from_series(column: pl.Series, name: str) -> NDArray[np.float64]:
+def _from_series(column: pl.Series, name: str, first: int) -> NDArray[np.float64]:
     if column.dtype == pl.String:
         stripped = column.str.strip_chars()
         found = stripped.cast(pl.Float64, strict=False)
@@ -266,8 +296,9 @@ def _from_series(column: pl.Series, name: str) -> NDArray[np.float64]:
         if wrong.any():
             row = int(wrong.arg_max() or 0)
             said = str(column[row])[:40]
+            remedy = "Write decimals with a point" if DECIMAL_COMMA.fullmatch(said.strip()) else "Correct it"
             raise Unprocessable(
-                f"column '{name}', row {row + 1}: '{said}' is not a number. Correct it or leave it empty."
+                f"column '{name}', row {row + first}: '{said}' is not a number. {remedy} or leave it empty."
             )
     elif column.dtype.is_numeric() or column.dtype == pl.Null:
         found = column.cast(pl.Float64)

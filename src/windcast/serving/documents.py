@@ -27,6 +27,7 @@ MEDIA = {
     "svg": "image/svg+xml",
 }
 REANALYSIS = "The weather is reanalysis, made afterwards, which no live forecast has."
+FILLED_IN = "It was filled in afterwards from data on file, with what had been known at its issue time."
 ON_TRAINING = "The model was trained on data later than this issue time, so it is no fair test of it."
 
 

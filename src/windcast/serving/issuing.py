@@ -55,8 +55,11 @@ class Issuer:
         self.listed = float("-inf")
 
     async def arrived(self, record: FarmRecord, known_at: datetime) -> None:
-        """Issue for a farm soon. known_at: when the newest of its values became known."""
-        issue = floor(min(known_at, self.now()), record.resolution)
+        """Issue for a farm soon: for the newest issue time, however long the values have been known.
+
+        known_at: when the newest of them became known.
+        """
+        issue = floor(self.now(), record.resolution)
         if known_at - issue <= record.grace:  # else it counts from the next issue time on
             self._enqueue(record.name, issue)
 

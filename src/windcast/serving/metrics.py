@@ -12,6 +12,8 @@ from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
+from windcast.serving.shelf import Served
+
 SECONDS = (0.002, 0.005, 0.01, 0.02, 0.04, 0.08, 0.15, 0.3, 0.6, 1.2, 2.5, 5, 10)
 
 
@@ -50,7 +52,15 @@ class Metrics:
         )
         self.failed = Counter("windcast_issues_failed", "Forecasts that could not be issued.", ["farm"], registry=here)
         self.ingested = Counter("windcast_values_ingested", "Versions stored.", ["farm", "kind"], registry=here)
+        self.switched = Counter(
+            "windcast_champion_switches", "Moved aliases: followed or failed.", ["bundle", "outcome"], registry=here
+        )
         self.bundle = Info("windcast_bundle", "Bundles served.", ["bundle"], registry=here)
+
+    def serves(self, served: Served) -> None:
+        """Says which bundle has a name, in the place of the one before."""
+        about = {"checksum": served.checksum, "model": served.model, "farm": served.farm}
+        self.bundle.labels(served.name).info(about)
 
     def watch(self, states: Callable[[], list[FarmState]], now: Callable[[], datetime]) -> None:
         """Adds the farms' gauges, found at each scrape."""

@@ -5,6 +5,7 @@ import threading
 from collections import OrderedDict
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import polars as pl
@@ -16,7 +17,7 @@ from windcast.models.calibration import Calibrated
 from windcast.models.forecast import Forecast
 from windcast.registry.production import Memory, advance, fitting, floor, reach
 from windcast.serving.bodies import utc
-from windcast.serving.documents import ON_TRAINING, REANALYSIS, Issued, inputs_of, past_steps
+from windcast.serving.documents import FILLED_IN, ON_TRAINING, REANALYSIS, Issued, inputs_of, past_steps
 from windcast.serving.problems import Conflict, Unprocessable
 from windcast.serving.shelf import Served, Shelf
 from windcast.serving.store import FarmRecord, Store, StoredForecast
@@ -37,7 +38,8 @@ class Operator:
 
     def __init__(self, store: Store, shelf: Shelf) -> None:
         self.store, self.shelf = store, shelf
-        self.caches = {name: Cache(served) for name, served in shelf.served.items()}
+        self.caches: WeakKeyDictionary[Served, Cache] = WeakKeyDictionary()
+        self.caching = threading.Lock()
 
     def register(self) -> None:
         """A farm for each bundle whose farm is not in the store yet."""
@@ -62,10 +64,13 @@ class Operator:
             )
         return served
 
-    def issue(self, name: str, issue_time: datetime | None = None, *, now: datetime) -> StoredForecast:
+    def issue(
+        self, name: str, issue_time: datetime | None = None, *, now: datetime, from_history: bool = False
+    ) -> StoredForecast:
         """The forecast of an issue time (default: the grid time at or before now), from all that the store knows.
 
-        Repeated with nothing new it is the forecast that is stored already.
+        Repeated with nothing new it is the forecast that is stored already. from_history: it is filled in afterwards
+        from data on file, and says so.
         """
         record = self.store.farm(name)
         served = self.served_for(record)
@@ -91,8 +96,9 @@ class Operator:
             state=None if memory is None else memory.to_bytes(),
             document={
                 "inputs": inputs_of(windows, forecast, served),
-                "notes": notes_of(forecast, served, issue),
+                "notes": [*notes_of(forecast, served, issue), *([FILLED_IN] if from_history else [])],
                 "levels": list(forecast.task.levels),
+                "from_history": from_history,
             },
         )
 
@@ -126,10 +132,17 @@ class Operator:
         memory = None if before is None or before.state is None else Memory.from_bytes(before.state)
         start = reach(served.bundle, issue, memory)
         farm = self.farm(record, served, start, issue, revision=record.revision if revision is None else revision)
-        predict = self.caches[served.name].predict if cached else None
+        predict = self.cache(served).predict if cached else None
         forecast, after = advance(served.bundle, farm, issue, memory, predict=predict)
         windows = build_windows(farm, forecast.task, forecast.issue_times).without_target()
         return forecast, windows, after
+
+    def cache(self, served: Served) -> "Cache":
+        """Of this very bundle: another that takes its name has its own, and this one goes when nobody holds it."""
+        with self.caching:
+            if served not in self.caches:
+                self.caches[served] = Cache(served)
+            return self.caches[served]
 
     def farm(self, record: FarmRecord, served: Served, start: datetime, issue: datetime, *, revision: int) -> FarmData:
         """What the store knows of a farm around an issue time, as models see it."""
@@ -150,6 +163,14 @@ class Operator:
             interval=record.interval,
         )
         return fitting(served.bundle, farm)
+
+    def newest(self, record: FarmRecord) -> tuple[datetime | None, datetime | None]:
+        """The newest time whose power is known, and when the newest weather became known.
+
+        None where there is none; of reanalysis, which nobody had in advance, there never is.
+        """
+        power, weather = self.store.newest(record.name)
+        return power, None if record.weather_kind == "reanalysis" else weather
 
     def issued(self, stored: StoredForecast) -> Issued:
         """A stored forecast with what was measured before and, as far as it is known by now, after its issue time."""

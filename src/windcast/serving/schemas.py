@@ -125,18 +125,20 @@ class Farm(BaseModel):
     issue_every_minutes: float | None
     trained_until: Stamp | None
     newest_power: Stamp | None
-    newest_weather: Stamp | None
+    newest_weather: Stamp | None = Field(description="When the newest became known; null where it is reanalysis.")
     latest_issue_time: Stamp | None
     revision: int
     now: Stamp = Field(description="The service's clock, against which ages are told.")
 
 
 class FarmSettings(BaseModel):
-    """What can be said of a farm; capacity, resolution and weather come from its bundle."""
+    """What can be said of a farm; what is left out stays. Capacity, resolution and weather come from its bundle."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    bundle: str = Field(max_length=64)
+    bundle: str | None = Field(
+        default=None, max_length=64, description="Needed for a farm that is not there yet, where several are served."
+    )
     title: str | None = Field(default=None, max_length=100, pattern=r"^[^\x00-\x1f\x7f]*$")
     grace_minutes: float | None = Field(
         default=None, ge=0, le=1440, description="How late a value may come and still count for the issue time before."
@@ -155,6 +157,8 @@ class Receipt(BaseModel):
     added: int
     corrected: int
     repeated: int
+    set_to_zero: int = Field(description="Values a little below 0, standby consumption, taken as 0.")
+    set_to_capacity: int = Field(description="Values a little above the capacity, taken as it.")
 
 
 class LeadScores(BaseModel):
@@ -174,13 +178,19 @@ class ReliabilityPoint(BaseModel):
 
 
 class Scores(BaseModel):
-    """How good the issued forecasts turned out. Errors are fractions of capacity."""
+    """How good the issued forecasts turned out. Errors are fractions of capacity.
+
+    Of each issue time and lead, the last forecast that was made before its time counts.
+    """
 
     farm: str
     start: Stamp
     end: Stamp
-    forecasts: int
-    pairs: int
+    forecasts: int = Field(description="Issue times of which a lead is measured.")
+    filled_in: int = Field(description="Those of them whose forecast was made afterwards, from data on file.")
+    pairs: int = Field(description="Measured leads.")
+    measured_start: Stamp
+    measured_end: Stamp = Field(description="First and last time at which a lead is measured: the end of its interval.")
     crps: float
     nmae: float
     bias: float

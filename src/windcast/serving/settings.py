@@ -4,19 +4,23 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from windcast.errors import ConfigError
+from windcast.registry.pointer import REGISTRY
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 @dataclass(frozen=True, kw_only=True)
 class ServiceSettings:
-    """bundles: folders of bundles, or bundles. store: a PostgreSQL URL or the path of an SQLite file.
+    """bundles: folders of bundles, or bundles. champions: farms of the registry whose champion is served.
 
+    store: a PostgreSQL URL or the path of an SQLite file.
     keys: file of API keys; only a service that listens on the machine itself may do without.
     rate, burst: requests a second and at once that a client may make. most_mb: largest body, after unpacking.
     """
 
     bundles: tuple[Path, ...]
+    champions: tuple[str, ...] = ()
+    registry: Path = REGISTRY
     store: str = "windcast.db"
     host: str = "127.0.0.1"
     port: int = 8000

@@ -1,4 +1,8 @@
-"""The bundles that a service has opened: only from the folders it was told, and only if their checksums match."""
+"""The bundles that a service has opened: only from the folders it was told, and only if their checksums match.
+
+One of a registry is served under the name of its farm's champion, and another takes its place when the alias moves: the
+dictionary of what is served is replaced, never changed, so whoever holds the former bundle finishes with it.
+"""
 
 import copy
 import re
@@ -12,12 +16,15 @@ from typing import Any
 from windcast.data.sources.mapping import FarmMapping
 from windcast.errors import BundleError, ConfigError, unknown_name
 from windcast.models.calibration import Calibrated
+from windcast.registry import pointer
 from windcast.registry.bundles import MANIFEST, Bundle, open_bundle, sha256
+from windcast.registry.pointer import Pointer, slug
 from windcast.serving.batching import Batcher
 from windcast.serving.problems import NotFound, Unprocessable
 from windcast.serving.tables import own_mapping
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
+CHAMPION = ".champion"  # after the farm: the name under which its champion is served
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,9 +43,11 @@ class Served:
 
     @property
     def model(self) -> str:
-        """What it is, in words."""
+        """What it is, in words: by the name under which it was configured, where that is known."""
         forecaster = self.bundle.forecaster
-        return f"{forecaster.model.name}, calibrated" if isinstance(forecaster, Calibrated) else forecaster.name
+        inner = forecaster.model if isinstance(forecaster, Calibrated) else forecaster
+        name = str((self.bundle.manifest.get("config") or {}).get("model_choice") or inner.name)
+        return f"{name}, calibrated" if isinstance(forecaster, Calibrated) else name
 
     @property
     def weather_grid(self) -> tuple[timedelta, timedelta]:
@@ -52,23 +61,53 @@ class Served:
         return steps.get(rung)
 
 
+def question(served: Served) -> tuple[object, ...]:
+    """What must stay the same while a service runs: what stored forecasts and farms were made for."""
+    task = served.bundle.forecaster.task
+    variables = served.bundle.forecaster.variables
+    return served.farm, task.capacity_mw, task.resolution, task.horizon, task.levels, variables
+
+
 class Shelf:
     """Served bundles by name. `worker`: the one thread in which models compute."""
 
-    def __init__(self, folders: Sequence[Path]) -> None:
+    def __init__(
+        self, folders: Sequence[Path], *, champions: Sequence[str] = (), registry: Path = pointer.REGISTRY
+    ) -> None:
         self.worker = ThreadPoolExecutor(1, thread_name_prefix="model")
+        self.registry = registry
         self.served: dict[str, Served] = {}
-        for folder in _bundles(folders):
+        self.pointed: dict[str, Pointer] = {}
+        for farm in champions:
+            self.follow(pointer.read(registry, farm))
+        for folder in _bundles(folders) if folders or not champions else ():
             name = slug(folder.resolve().name)
             if name in self.served:
                 raise ConfigError(f"{folder}: another bundle is already served as '{name}'. Rename the folder.")
-            _check_links(folder)
-            bundle = replace(open_bundle(folder), folder=Path(name))  # as errors name it
-            checksum = sha256(folder / MANIFEST)
-            batcher = Batcher(bundle, self.worker)
-            self.served[name] = Served(
-                name, slug(str(bundle.manifest["farm"])), bundle, checksum, batcher, own_mapping(bundle)
+            self.served[name] = self._opened(name, folder)
+
+    def _opened(self, name: str, folder: Path) -> "Served":
+        _check_links(folder)
+        bundle = replace(open_bundle(folder), folder=Path(name))  # as errors name it
+        farm, batcher = slug(str(bundle.manifest["farm"])), Batcher(bundle, self.worker)
+        return Served(name, farm, bundle, sha256(folder / MANIFEST), batcher, own_mapping(bundle))
+
+    def follow(self, to: Pointer) -> "Served":
+        """Opens the bundle that a champion's pointer names, then serves it in the place of the one before.
+
+        Raises BundleError, and leaves what is served, if it is not the registered one or answers another question.
+        """
+        name, folder = f"{to.farm}{CHAMPION}", pointer.bundle_of(self.registry, to)
+        found, former = self._opened(name, folder), self.served.get(name)
+        if found.checksum != to.checksum:
+            raise BundleError(f"{folder}: is not the bundle that was registered. Promote it again.")
+        if former is not None and question(found) != question(former):
+            raise BundleError(
+                f"{folder}: forecasts other levels, leads or weather than {name}. Start the service anew."
             )
+        self.served = self.served | {name: found}
+        self.pointed = self.pointed | {to.farm: to}
+        return found
 
     def part(self, names: Container[str]) -> "Shelf":
         """The same shelf as one sees it who may know of these bundles alone."""
@@ -91,12 +130,6 @@ class Shelf:
         if len(self.served) != 1:
             raise Unprocessable(f"several bundles are served; say which as bundle=NAME: {', '.join(self.served)}.")
         return next(iter(self.served.values()))
-
-
-def slug(name: str) -> str:
-    """A name that can stand in an address."""
-    plain = re.sub(r"[^a-z0-9_.-]+", "_", name.lower()).strip("_.-")
-    return plain[:64] or "farm"
 
 
 def _check_links(folder: Path) -> None:

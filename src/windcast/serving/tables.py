@@ -11,7 +11,7 @@ import polars as pl
 
 from windcast.data import contracts
 from windcast.data.farm import FarmData
-from windcast.data.sources import files, guess, mapping, reading
+from windcast.data.sources import files, guess, mapping, reading, stamps
 from windcast.data.sources.mapping import FarmMapping, WeatherMapping
 from windcast.data.sources.reading import Table
 from windcast.data.sources.sheets import Sheet
@@ -26,6 +26,7 @@ log = logging.getLogger("windcast.service")
 MOST_COLUMNS = 1000
 PAST = timedelta(days=4)  # what is shown of the power before the issue time, with a margin
 FUTURE = timedelta(days=2)  # beyond the last lead: weather on a coarser grid is interpolated
+ASK_ZONE = "For another zone, ask with time_zone=, such as time_zone=Europe/Copenhagen."
 FIRST_YEAR, LAST_YEAR = 1950, 2100
 
 
@@ -55,15 +56,22 @@ def own_mapping(bundle: Bundle) -> FarmMapping | None:
 
 
 def farm_from_table(
-    data: bytes, name: str, *, bundle: Bundle, own: FarmMapping | None = None, max_mb: float = mapping.MAX_MB
+    data: bytes,
+    name: str,
+    *,
+    bundle: Bundle,
+    own: FarmMapping | None = None,
+    time_zone: str | None = None,
+    max_mb: float = mapping.MAX_MB,
 ) -> UploadedFarm:
     """The farm in the bytes of a CSV or Parquet, fit for `production.forecast` with this bundle.
 
-    name: for messages.  own: as `own_mapping` gives it; its columns are looked for first.
+    name: for messages.  own: as `own_mapping` gives it; its columns are looked for first.  time_zone: of stamps
+    without an offset; else that of `own`, else guessed.
     Raises a WindcastError with one sentence for whatever is no such table.
     """
     try:
-        return _farm(data, name, bundle, own, max_mb)
+        return _farm(data, name, bundle, own, time_zone, max_mb)
     except WindcastError:
         raise
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, ArithmeticError, ValueError, TypeError) as error:
@@ -74,16 +82,21 @@ def farm_from_table(
         ) from None
 
 
-def _farm(data: bytes, name: str, bundle: Bundle, own: FarmMapping | None, max_mb: float) -> UploadedFarm:
+def _farm(
+    data: bytes, name: str, bundle: Bundle, own: FarmMapping | None, zone: str | None, max_mb: float
+) -> UploadedFarm:
     contract = bundle.manifest["contract"]
     repairs: list[str] = []
     as_written = () if own is None else files.as_written(own)
     table = reading.parse(data, Path(name), max_mb=max_mb, repairs=repairs, texts=as_written, most_columns=MOST_COLUMNS)
     said: list[str] = []
     found = None if own is None else columns.mapped(own, table, contract)
+    zones = Zones(zone, None if own is None else own.time_zone)
     if found is None:
         _check_times(table)
-        found = _guessed(table, name, contract, said)
+        found = _guessed(table, name, contract, zones, said)
+    else:
+        found = _in_zone(found, table, name, zones, said)
     described = FarmMapping(
         name=bundle.manifest["farm"],
         capacity_mw=contract["capacity_mw"],
@@ -98,7 +111,35 @@ def _farm(data: bytes, name: str, bundle: Bundle, own: FarmMapping | None, max_m
     return UploadedFarm(_as_trained(farm, bundle, found.weather, missing), tuple(missing), tuple(said))
 
 
-def _guessed(table: Table, name: str, contract: dict[str, object], said: list[str]) -> columns.Found:
+@dataclass(frozen=True)
+class Zones:
+    """Of stamps without an offset: what the client asked for, and what the bundle's own files are in."""
+
+    asked: str | None
+    own: str | None
+
+    def known(self, time: str) -> str | None:
+        """Of a column of times; None where it must be guessed."""
+        says_utc = "utc" in time.lower() or "gmt" in time.lower()
+        return self.asked or (None if says_utc else self.own)
+
+    def sentence(self, name: str, zone: str) -> str:
+        why = "as was asked for" if self.asked else "as those of the files that this bundle was trained on"
+        return f"{name}: stamps without an offset are read in {zone}, {why}. {ASK_ZONE}"
+
+
+def _in_zone(found: columns.Found, table: Table, name: str, zones: Zones, said: list[str]) -> columns.Found:
+    """What the description of the bundle's own files finds, in the zone that was asked for, if one was."""
+    zone = zones.asked or found.time_zone
+    if stamps.wall_clock(table, found.power.time) is not None:
+        said.append(zones.sentence(name, zone))
+    weather = found.weather
+    if zones.asked and weather is not None:
+        weather = replace(weather, time_zone=None)
+    return replace(found, time_zone=zone, weather=weather)
+
+
+def _guessed(table: Table, name: str, contract: dict[str, object], zones: Zones, said: list[str]) -> columns.Found:
     try:
         sheet = Sheet.of(table, name, said)
     except WindcastError:
@@ -113,7 +154,12 @@ def _guessed(table: Table, name: str, contract: dict[str, object], said: list[st
         )
     step = guess.resolution_of(sheet, time, said)
     _check_step(name, step, contract)
-    zone = guess.zone_of(sheet, time, step, said)
+    zone, wall = zones.known(time), stamps.wall_clock(table, time)
+    if zone is not None and wall is not None:
+        said.append(zones.sentence(name, zone))
+    else:
+        zone = guess.zone_of(sheet, time, step, said)
+        said += [] if wall is None else [ASK_ZONE]
     power = columns.power_of(sheet, time, contract, said)
     return columns.Found(zone, power, columns.weather_of(sheet, time, contract, said))
 

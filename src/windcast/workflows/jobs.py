@@ -15,13 +15,14 @@ from windcast.data.task import ForecastTask
 from windcast.errors import BundleError, ConfigError, TaskError
 from windcast.evaluation.backtest import Backtest, backtest, folds, training_windows
 from windcast.evaluation.ladder import ladder
-from windcast.evaluation.leaderboard import leaderboard
+from windcast.evaluation.leaderboard import leaderboard, score_all
 from windcast.evaluation.report import write_report
-from windcast.evaluation.scores import score
 from windcast.models.base import build
 from windcast.models.calibration import Calibrated
 from windcast.models.forecast import Forecast, Rung, column_of
 from windcast.registry import bundles, runs
+from windcast.registry.tracking import NOWHERE, Destination
+from windcast.workflows import recording
 
 Progress = Callable[[str, int, int], None]
 
@@ -35,14 +36,17 @@ class Run:
     folder: Path
     record: runs.Record
     backtest: Backtest
+    tracking: Destination = NOWHERE
 
 
 def run_backtest(settings: Settings, folder: Path, *, command: str, on_progress: Progress = quiet) -> Run:
     """Backtests the settings' contenders and writes record, forecasts, leaderboard and report into `folder`."""
+    watch = recording.Watch()
     runs.check_place(folder)
     farm = settings.farm()
     task, plan = settings.task(farm), settings.plan(farm)
     result = backtest(farm, task, settings.contenders(), plan, on_progress=on_progress)
+    scores = score_all(result)
     record = runs.Record(
         command=command,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -51,7 +55,7 @@ def run_backtest(settings: Settings, folder: Path, *, command: str, on_progress:
         code=runs.code_version(),
         packages=bundles.versions(),
         seconds=result.seconds,
-        scores={name: dict(score(f, result.observed).overall) for name, f in result.forecasts.items()},
+        scores={name: dict(scored.overall) for name, scored in scores.items()},
         fingerprint=runs.fingerprint(result),
         ladder=ladder(result, list(result.fitted)[-1]),
     )
@@ -60,7 +64,8 @@ def run_backtest(settings: Settings, folder: Path, *, command: str, on_progress:
         leaderboard(result).write_csv(part / "leaderboard.csv")
         write_run_report(result, record, folder, file=part / "report.html")
         record.write(part)
-    return Run(folder, record, result)
+    recording.backtested(settings.tracking, record, folder, result, scores, watch)
+    return Run(folder, record, result, settings.tracking)
 
 
 def write_run_report(result: Backtest, record: runs.Record, folder: Path, *, file: Path | None = None) -> Path:
@@ -83,12 +88,14 @@ def train(
     *,
     until: datetime | None = None,
     promised_by: Path | None = None,
+    command: str = "",
     on_progress: Progress = quiet,
 ) -> bundles.Bundle:
     """Fits the model on all that was known at `until` (default: the end of the data) and writes its bundle.
 
     promised_by: a run of the same task and model, whose scores the bundle then carries.
     """
+    watch = recording.Watch()
     if folder.exists() and not (folder / bundles.MANIFEST).is_file():
         raise BundleError(f"{folder}: exists and is not a bundle. Choose another folder.")
     promise = None if promised_by is None else _promise(settings, promised_by)
@@ -109,7 +116,9 @@ def train(
     )
     bundles.save(folder, forecaster, farm, trained_until=until, config=settings.document, scores=scores, ladder=steps)
     on_progress("done", 3, 3)
-    return bundles.open_bundle(folder)
+    bundle = bundles.open_bundle(folder)
+    recording.trained(settings.tracking, bundle, watch, command)
+    return bundle
 
 
 def _promise(settings: Settings, folder: Path) -> runs.Record:
@@ -129,6 +138,7 @@ def keep(run: Run, folder: Path) -> bundles.Bundle:
 
     Calibration starts afresh: a forecast makes it catch up with every hour, not only with the run's issue times.
     """
+    watch = recording.Watch()
     name, fitted = list(run.backtest.fitted.items())[-1]
     if isinstance(fitted, Calibrated):
         fitted = Calibrated.around(fitted.model, fitted.config)
@@ -141,7 +151,9 @@ def keep(run: Run, folder: Path) -> bundles.Bundle:
         scores=run.record.scores[name],
         ladder=run.record.ladder,
     )
-    return bundles.open_bundle(folder)
+    bundle = bundles.open_bundle(folder)
+    recording.trained(run.tracking, bundle, watch, run.record.command)
+    return bundle
 
 
 def stored_backtest(folder: Path) -> tuple[Backtest, runs.Record]:
@@ -192,12 +204,17 @@ class Reproduction:
     differences: list[str]
 
 
-def reproduce(folder: Path, into: Path, *, on_progress: Progress = quiet) -> Reproduction:
-    """Makes a run again from its record and compares: data, code, packages, scores and every forecast value."""
-    before = runs.read(folder)
+def reproduce(
+    run: Path | str, into: Path, *, store: Path = Path("runs"), on_progress: Progress = quiet
+) -> Reproduction:
+    """Makes a run again from its record and compares: data, code, packages, scores and every forecast value.
+
+    run: its folder, or the name or id that it has among the tracked runs in `store`; the folder itself may be gone.
+    """
+    before, folder = recording.found(str(run), store)
     if into.resolve() == folder.resolve():
         raise ConfigError(f"{into}: is the run itself. Choose another folder for its repetition.")
-    command = f"windcast reproduce {shlex.quote(str(folder))}"
+    command = f"windcast reproduce {shlex.quote(str(run))}"
     after = run_backtest(Settings(before.settings), into, command=command, on_progress=on_progress).record
     differences = []
     if after.data_checksum != before.data_checksum:

@@ -7,7 +7,7 @@ from typing import Any
 from windcast.data.farm import FarmData
 from windcast.errors import ConfigError, unknown_name
 
-SOURCES = ("files", "gefcom2014", "klim", "la_haute_borne", "simulation")
+SOURCES = ("files", "gefcom2014", "klim", "la_haute_borne", "prepared", "simulation")
 
 
 def load(name: str, options: Mapping[str, Any] | None = None) -> FarmData:

@@ -46,6 +46,19 @@ def traced(module: nn.Module, like: Inputs, **options: Any) -> bytes:
     return file.getvalue()
 
 
+def answers(network: Quantiles, levels: tuple[float, ...], inputs: Inputs) -> NDArray[np.float32]:
+    """[B, H, Q] shares of capacity from one network, which may still be in training and then goes on unchanged."""
+    learning, device = network.training, network.unit.device
+    production = Production([network], levels).to(device).eval()
+    try:
+        with torch.no_grad():
+            given = (torch.from_numpy(inputs[name]).to(device) for name in production.names)
+            found: NDArray[np.float32] = production(*given).float().cpu().numpy()
+    finally:
+        network.train(learning)
+    return found
+
+
 def check(networks: list[Quantiles], levels: tuple[float, ...], like: Inputs, found: NDArray[np.float32]) -> None:
     """Raises TaskError unless the exported graph's answers `found` [B, H, Q] to `like` are those of PyTorch."""
     production = Production(networks, levels).eval()

@@ -26,7 +26,7 @@ from windcast.errors import TaskError
 from windcast.models.deep.network import Quantiles, Shape, build
 from windcast.models.deep.probing import find_rate, profiled
 from windcast.models.deep.steps import Batches, Lesson, optimizer_of, pinball
-from windcast.models.deep.watching import Bar
+from windcast.models.deep.watching import Bar, epoch_ended
 
 Floats = NDArray[np.float32]
 
@@ -116,6 +116,7 @@ class Best(Callback):
             trainer.should_stop = True
         if trainer.is_global_zero:
             self.bar.epoch(trainer.current_epoch + 1, trainer.max_epochs, float(learned), float(held))
+            epoch_ended(trainer.current_epoch, pl_module.network)
 
     def _loss(self, module: LightningModule) -> Tensor:
         if self.batches is None:

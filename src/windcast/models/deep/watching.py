@@ -1,10 +1,33 @@
-"""What a person sees of a training that runs: a bar with the losses, on a terminal and nowhere else."""
+"""Who watches a training that runs: a person, by a bar with the losses, on a terminal; and a sweep, epoch by epoch."""
 
-from typing import Self
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, Self
 
 from rich import get_console
 from rich.errors import LiveError
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+OnEpoch = Callable[[int, Any], None]
+_watcher: ContextVar[OnEpoch | None] = ContextVar("watcher", default=None)
+
+
+@contextmanager
+def watched(on_epoch: OnEpoch) -> Iterator[None]:
+    """Within it, on_epoch(epoch, network) is called after every epoch of every training; what it raises ends that."""
+    before = _watcher.set(on_epoch)
+    try:
+        yield
+    finally:
+        _watcher.reset(before)
+
+
+def epoch_ended(epoch: int, network: Any) -> None:
+    """Called by a training after an epoch (from 0), its network still in training mode."""
+    watcher = _watcher.get()
+    if watcher is not None:
+        watcher(epoch, network)
 
 
 class Bar:

@@ -83,12 +83,12 @@ export const latest = (farm) => read(`${pathOf(farm)}/forecasts/latest`, { forma
 export const latestAddress = (farm, format) => address(`${pathOf(farm)}/forecasts/latest`, { format });
 export const scores = (farm, days) => read(`${pathOf(farm)}/scores`, { days });
 
-/** The forecast after the last known power of a file: a document for "json", else a Blob. */
-export async function predict(file, format) {
+/** The forecast after the last known power of a file: a document for "json", else a Blob. zone: "" to find it out. */
+export async function predict(file, format, zone) {
   const form = new FormData();
   form.append("data", file, file.name);
   const options = { method: "POST", body: form, patience: PATIENCE_UPLOAD_MS };
-  const answer = await ask(address("predict", { format }), options);
+  const answer = await ask(address("predict", zone ? { format, time_zone: zone } : { format }), options);
   return body(answer, format === "json" ? "json" : "blob");
 }
 

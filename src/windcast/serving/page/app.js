@@ -3,7 +3,7 @@
 import * as api from "./api.js";
 import { FanChart, showLegend } from "./chart.js";
 import { Cursor } from "./cursor.js";
-import { byId, el, say } from "./dom.js";
+import { byId, el, say, sentence } from "./dom.js";
 import { pointDownloads, wireDownloads } from "./downloads.js";
 import { acceptFiles, showDropProblem, showDropState } from "./drop.js";
 import { showNoScores, showScores } from "./scores.js";
@@ -16,7 +16,7 @@ const EVERY_MS = 60_000;
 const ZONE = "windcast.zone";
 
 /**
- * live: the farm's latest forecast document. own: {file, forecast} of a dropped file. shown: the document on show.
+ * live: the farm's latest forecast document. own: {file, zone, forecast} of a dropped file. shown: the one on show.
  * stale: the service did not answer the last time. seen: when it last did. turn: which refresh may still speak.
  */
 const state = {
@@ -125,9 +125,9 @@ function show({ anew = false } = {}) {
   pointDownloads(state.farm, state.own);
 }
 
-function showEmpty(title, sentence) {
+function showEmpty(title, words) {
   state.shown = null;
-  showNothing(title, sentence);
+  showNothing(title, words);
   byId("own").hidden = true;
   document.body.classList.add("nothing");
   document.body.classList.remove("waiting");
@@ -161,7 +161,7 @@ function complain(error, more = [], button = null) {
   if (!known) console.error(error);
   const title = known ? (error.title ?? "No connection") : "The answer could not be shown";
   const request = error.request ? ` (request ${error.request})` : "";
-  const words = el("p", {}, el("strong", {}, `${title}.`), ` ${error.message}${request}`, more);
+  const words = el("p", {}, el("strong", {}, `${title}.`), ` ${sentence(error.message)}${request}`, more);
   const bar = byId("trouble");
   // the same words again would be read aloud again
   if (bar.hidden || bar.firstChild?.textContent !== words.textContent)
@@ -173,7 +173,7 @@ function askForKey(error) {
   const form = byId("key-form");
   const refused = api.keeper.key !== "";
   byId("key-hint").textContent = refused
-    ? `That key was not accepted. ${error.message}`
+    ? `That key was not accepted. ${sentence(error.message)}`
     : "This service wants a key. It is kept until this tab is closed.";
   api.keeper.key = "";
   if (!state.live && !state.own)
@@ -186,7 +186,8 @@ function askForKey(error) {
 async function takeFile(file) {
   showDropState(`Asking for a forecast from ${file.name} …`);
   try {
-    state.own = { file, forecast: await api.predict(file, "json") };
+    const zone = byId("file-zone").value.trim();
+    state.own = { file, zone, forecast: await api.predict(file, "json", zone) };
   } catch (error) {
     if (error.status === 401) askForKey(error);
     showDropProblem(error.message);

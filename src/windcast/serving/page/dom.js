@@ -21,9 +21,21 @@ function dressed(element, attributes, children) {
   return element;
 }
 
-/** Says a sentence to those who listen rather than look. */
-export function say(sentence) {
-  byId("said").textContent = sentence;
+const SAID_MS = 10_000;
+let forget = 0;
+
+/** Says a sentence to those who listen rather than look; it is gone before it is no longer true. */
+export function say(words) {
+  byId("said").textContent = words;
+  clearTimeout(forget);
+  forget = setTimeout(() => (byId("said").textContent = ""), SAID_MS);
+}
+
+/** A sentence as it stands on the page: with a capital and a stop. The name of a file keeps its letters. */
+export function sentence(words) {
+  const text = words.trim();
+  const file = /^[^:]+\.\w{1,8}: /.test(text);
+  return (file ? text : text.charAt(0).toUpperCase() + text.slice(1)) + (/[.!?]$/.test(text) ? "" : ".");
 }
 
 export const rem = () => parseFloat(getComputedStyle(document.documentElement).fontSize);

@@ -5,7 +5,9 @@ import { byId, el } from "./dom.js";
 
 const FORMATS = ["csv", "png", "json"];
 
-/** `shown()` gives {farm, own: {file, forecast} or null}; `fail(error)` is told of a download that did not come. */
+/**
+ * `shown()` gives {farm, own: {file, zone, forecast} or null}; `fail(error)` is told of a download that did not come.
+ */
 export function wireDownloads(shown, fail) {
   for (const format of FORMATS) {
     byId(`get-${format}`).addEventListener("click", async (event) => {
@@ -31,7 +33,7 @@ export function pointDownloads(farm, own) {
 }
 
 function ofFile(own, format) {
-  if (format !== "json") return predict(own.file, format);
+  if (format !== "json") return predict(own.file, format, own.zone);
   return new Blob([JSON.stringify(own.forecast, null, 1)], { type: "application/json" });
 }
 

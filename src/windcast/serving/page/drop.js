@@ -1,6 +1,6 @@
 /** A file of one's own: dropped anywhere on the page, or chosen. */
 
-import { byId } from "./dom.js";
+import { byId, sentence } from "./dom.js";
 
 /** Calls `take(file)` with each file that is dropped or chosen, its bytes already read. */
 export function acceptFiles(take) {
@@ -48,7 +48,7 @@ export function showDropState(words) {
 
 export function showDropProblem(words) {
   byId("drop-state").textContent = "";
-  byId("drop-problem").textContent = words;
+  byId("drop-problem").textContent = sentence(words);
   byId("drop-problem").hidden = false;
   byId("drop").scrollIntoView({ block: "nearest" });
 }

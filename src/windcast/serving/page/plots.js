@@ -93,7 +93,7 @@ export function coveragePlot(coverage, width, height) {
   const names = Object.keys(coverage)
     .filter((name) => coverage[name] !== null)
     .sort((a, b) => a - b);
-  const box = { left: unit * 3.7, top: unit * 2.2, right: width - unit * 4.8, bottom: height - unit * 3.1 };
+  const box = { left: unit * 3.7, top: unit * 2.2, right: width - unit * 5.6, bottom: height - unit * 3.1 };
   const x = scale([0, 1], [box.left, box.right]);
   const row = (box.bottom - box.top) / names.length;
   const rows = names.map((name, i) => {

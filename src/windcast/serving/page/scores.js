@@ -1,26 +1,29 @@
 /** The scores panel: four figures, three small charts, and their numbers. */
 
-import { byId, el, onResize } from "./dom.js";
+import { byId, el, onResize, sentence } from "./dom.js";
 import { coveragePlot, leadsPlot, reliabilityPlot } from "./plots.js";
 import { leadText, percent } from "./view.js";
-import { stamp, day } from "./when.js";
+import { date, stamp } from "./when.js";
+
+const ENOUGH = 24; // measured lead times from which on a rate says something
 
 export function showScores(scores, title) {
   const leads = scores.leads.filter((lead) => lead.crps != null);
   const period = el(
     "p",
     { class: "quiet" },
-    `${title}: ${grouped(scores.forecasts)} forecasts, ${grouped(scores.pairs)} measured lead times, `,
-    stamp(new Date(scores.start), dateOf(scores.start)),
+    `${title}: ${counted(scores.forecasts, "forecast")}, ${counted(scores.pairs, "measured lead time")}, `,
+    dayOf(scores.measured_start),
     " to ",
-    stamp(new Date(scores.end), dateOf(scores.end)),
+    dayOf(scores.measured_end),
+    scores.filled_in ? `; ${filledIn(scores)} filled in afterwards from data on file` : "",
     scores.reanalysis ? ". The weather was reanalysis, so live errors will be larger." : "",
   );
   const charts = el(
     "div",
     { class: "charts" },
     chart("Coverage of the bands", (w, h) => coveragePlot(scores.coverage, w, h), [["due", "nominal"]]),
-    scores.reliability.length
+    scores.reliability.length && scores.pairs >= ENOUGH
       ? chart("Reliability", (w, h) => reliabilityPlot(scores.reliability, w, h), [
           ["band-90", "90 % consistency band"],
         ])
@@ -28,16 +31,24 @@ export function showScores(scores, title) {
     leads.length ? chart("CRPS by lead time", (w, h) => leadsPlot(leads, w, h), legendOf(scores)) : null,
   );
   const open = byId("scores").querySelector("details")?.open ?? false;
-  byId("scores").replaceChildren(period, tiles(scores), charts, numbers(scores, open));
+  const few = `Too few to judge: until ${ENOUGH} lead times are measured, these figures may be chance.`;
+  const warning = scores.pairs < ENOUGH ? [el("p", {}, el("strong", {}, few))] : [];
+  byId("scores").replaceChildren(period, ...warning, tiles(scores), charts, numbers(scores, open));
 }
 
 /** Where nothing has been scored yet, or the scores cannot be had: the sentence that says so. */
-export function showNoScores(sentence) {
-  byId("scores").replaceChildren(el("p", { class: "quiet" }, sentence));
+export function showNoScores(words) {
+  byId("scores").replaceChildren(el("p", { class: "quiet" }, sentence(words)));
 }
 
 const grouped = (count) => count.toLocaleString("en-GB");
-const dateOf = (time) => `${day(new Date(time))} ${new Date(time).getUTCFullYear()}`;
+const counted = (count, name) => `${grouped(count)} ${name}${count === 1 ? "" : "s"}`;
+const dayOf = (time) => stamp(new Date(time), date(new Date(time)));
+
+function filledIn({ filled_in: count, forecasts }) {
+  if (count === forecasts) return "all of them were";
+  return `${grouped(count)} of them ${count === 1 ? "was" : "were"}`;
+}
 
 function tiles(scores) {
   const bias = scores.bias;
@@ -92,7 +103,8 @@ function numbers(scores, open) {
     percent(lead.nmae, 2),
     percent(lead.coverage_90),
   ]);
-  const levels = scores.reliability.map((r) => [
+  const reliability = scores.pairs < ENOUGH ? [] : scores.reliability;
+  const levels = reliability.map((r) => [
     percent(r.level, 0),
     percent(r.observed),
     `${percent(r.low)} to ${percent(r.high)}`,
@@ -105,7 +117,7 @@ function numbers(scores, open) {
       "div",
       { class: "tables" },
       tableOf("By lead time, in % of capacity", ["Lead", "n", "CRPS", "Backtest", "NMAE", "In 90 % band"], leads),
-      tableOf("Reliability", ["Level", "Observed", "If reliable (90 %)"], levels),
+      levels.length ? tableOf("Reliability", ["Level", "Observed", "If reliable (90 %)"], levels) : null,
     ),
   );
 }

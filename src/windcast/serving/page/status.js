@@ -1,6 +1,6 @@
 /** The words around the chart: which farm, how old, on what rung, what is missing. */
 
-import { byId, el, svg } from "./dom.js";
+import { byId, el, sentence, svg } from "./dom.js";
 import { RUNGS, percent } from "./view.js";
 import { minutesSince, now, span, stamp } from "./when.js";
 
@@ -52,9 +52,9 @@ export const late = (minutes) =>
   minutes ? `known up to ${span(minutes)} before the issue time` : "known up to the issue time";
 
 /** A farm, or a service, that has no forecast to show, and the sentence that says why. */
-export function showNothing(title, sentence) {
+export function showNothing(title, words) {
   byId("title").textContent = title;
-  byId("facts").textContent = sentence;
+  byId("facts").textContent = sentence(words);
   byId("status").replaceChildren();
   delete byId("status").dataset.level;
 }
@@ -106,9 +106,4 @@ const NO_RUN = { reanalysis: "reanalysis, made afterwards", none: "not used by t
 function ageOf(time, age, none) {
   if (!time) return [none];
   return [stamp(new Date(time)), el("small", {}, age ? `${span(age)} before the issue time` : "at the issue time")];
-}
-
-function sentence(words) {
-  const text = words.trim();
-  return text.charAt(0).toUpperCase() + text.slice(1) + (/[.!?]$/.test(text) ? "" : ".");
 }

@@ -8,7 +8,7 @@ export const RUNGS = {
   older_run: { title: "Older weather run", short: "older run", bars: 4 },
   no_weather: { title: "No weather forecast", short: "no weather", bars: 3 },
   no_power: { title: "No recent power", short: "no power", bars: 2 },
-  nothing: { title: "No inputs at all", short: "nothing", bars: 1 },
+  nothing: { title: "No recent inputs", short: "nothing", bars: 1 },
 };
 
 export function viewOf(document, { fileName = null } = {}) {

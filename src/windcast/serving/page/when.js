@@ -32,6 +32,11 @@ export const clock = (date, inLocal = local) => format(date, HOUR, inLocal);
 export const weekday = (date, inLocal = local) => format(date, { weekday: "short" }, inLocal);
 export const day = (date, inLocal = local) => format(date, { day: "numeric", month: "short" }, inLocal);
 
+const year = (date, inLocal = local) => format(date, { year: "numeric" }, inLocal);
+
+/** `1 Jan 2016`. */
+export const date = (time, inLocal = local) => `${day(time, inLocal)} ${year(time, inLocal)}`;
+
 /** `Fri 1 Jan 01:00`. */
 export function hour(date, inLocal = local) {
   return `${weekday(date, inLocal)} ${day(date, inLocal)} ${clock(date, inLocal)}`;
@@ -39,9 +44,8 @@ export function hour(date, inLocal = local) {
 
 /** The same with the year where it is not this one. */
 export function moment(date, inLocal = local) {
-  if (date.getUTCFullYear() === new Date(now()).getUTCFullYear()) return hour(date, inLocal);
-  const year = format(date, { year: "numeric" }, inLocal);
-  return `${weekday(date, inLocal)} ${day(date, inLocal)} ${year} ${clock(date, inLocal)}`;
+  if (year(date, inLocal) === year(new Date(now()), inLocal)) return hour(date, inLocal);
+  return `${weekday(date, inLocal)} ${day(date, inLocal)} ${year(date, inLocal)} ${clock(date, inLocal)}`;
 }
 
 /** `UTC`, or what the reader's zone is called on that date. */

@@ -1,11 +1,13 @@
 """Live operation: values as they arrive, forecasts as they were issued, and how good they turned out."""
 
+from contextlib import suppress
 from datetime import timedelta
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
+from windcast.registry.pointer import slug
 from windcast.serving import bodies, ingest, schemas, scoring
 from windcast.serving.documents import MEDIA, rendered, stamp
 from windcast.serving.guards import Reader, Writer
@@ -24,9 +26,8 @@ from windcast.serving.routes.reading import (
     time_of,
     whole,
 )
-from windcast.serving.shelf import slug
 from windcast.serving.state import Service, Shared
-from windcast.serving.store import FarmRecord, ForecastEntry, Receipt, StoredForecast
+from windcast.serving.store import FarmRecord, ForecastEntry, StoredForecast, UnknownFarm
 
 router = APIRouter(prefix="/v1/farms", tags=["farms"])
 
@@ -64,12 +65,17 @@ def farm(farm: Name, service: Shared, _: Reader) -> Response:
     openapi_extra=schemas.settings_body(),
 )
 async def put_farm(farm: Name, request: Request, service: Shared, key: Writer) -> Response:
-    """Makes a farm, or changes how it is forecast."""
+    """Makes a farm, or changes how it is forecast; what is left out stays as it is."""
     bodies.media_type(request.headers.get("content-type"), (bodies.JSON,))
     settings = bodies.model(await read(request, service), schemas.FarmSettings)
     if farm != slug(farm):
         raise Unprocessable(f"a farm's name has small letters, digits, '_', '-' and '.', such as '{slug(farm)}'.")
-    record = ingest.record(farm, settings, (await shelf_of(service, key)).get(settings.bundle))
+    before = None
+    with suppress(UnknownFarm):
+        before = await run_in_threadpool(service.store.farm, farm)
+    shelf = await shelf_of(service, key)
+    served = shelf.only(settings.bundle or (None if before is None else before.bundle))
+    record = ingest.record(farm, settings, served, before)
     kept = await run_in_threadpool(service.store.put_farm, record)
     service.issuer.refresh()
     return answer(await run_in_threadpool(described, service, kept))
@@ -112,7 +118,7 @@ async def _taken(farm: str, request: Request, service: Service, take: ingest.Tak
     service.metrics.ingested.labels(farm, kind).inc(taken.receipt.added)
     if taken.receipt.added and record.issue_on_arrival:
         await service.issuer.arrived(record, taken.known_at)
-    return answer(receipt(farm, taken.receipt))
+    return answer(receipt(farm, taken))
 
 
 @router.get("/{farm}/power", response_model=schemas.PowerPage, responses=schemas.problems(422))
@@ -287,20 +293,23 @@ def entry(one: ForecastEntry) -> dict[str, Any]:
     }
 
 
-def receipt(farm: str, one: Receipt) -> dict[str, Any]:
+def receipt(farm: str, taken: ingest.Taken) -> dict[str, Any]:
+    one = taken.receipt
     return {
         "farm": farm,
         "revision": one.revision,
         "added": one.added,
         "corrected": one.corrected,
         "repeated": one.repeated,
+        "set_to_zero": taken.set_to_zero,
+        "set_to_capacity": taken.set_to_capacity,
     }
 
 
 def described(service: Service, record: FarmRecord) -> dict[str, Any]:
     """As schemas.Farm."""
     served = service.shelf.served.get(record.bundle)
-    newest_power, newest_weather = service.store.newest(record.name)
+    newest_power, newest_weather = service.operator.newest(record)
     newest = service.store.forecasts(record.name, limit=1)
     every = record.issue_every
     return {

@@ -22,6 +22,14 @@ from windcast.serving.state import Service, Shared
 router = APIRouter(tags=["forecasts"])
 
 FORMATS = ("png", "svg", "json", "csv")
+Zone = Annotated[
+    str | None,
+    Query(
+        max_length=60,
+        examples=["Europe/Copenhagen"],
+        description="Of stamps without an offset. Default: that of the files the bundle was trained on, else guessed.",
+    ),
+]
 FORM: dict[str, Any] = {
     "requestBody": {
         "required": True,
@@ -58,11 +66,13 @@ async def predict(
     bundle: Annotated[str | None, Query(max_length=64, description="Where several are served.")] = None,
     issue_time: At = None,
     levels: Levels = None,
+    time_zone: Zone = None,
 ) -> Response:
     """The forecast of the hours after the last known power in a file, as a picture. Nothing is kept.
 
     The form field `data` holds a CSV or Parquet with power, and the weather forecasts if there are any; columns are
-    recognised by their names and values. Accept is ignored: ask for another format with `format`.
+    recognised by their names and values, and the notes of a JSON answer say how. Accept is ignored: ask for another
+    format with `format`.
     """
     if format not in FORMATS:
         raise NotAcceptable(f"format '{format}' is not made here. Ask for {', '.join(FORMATS)}.")
@@ -77,19 +87,21 @@ async def predict(
         content_length=request.headers.get("content-length"),
     )
     loop = asyncio.get_running_loop()
-    issued = await loop.run_in_executor(service.files, from_file, service, served, upload, at)
+    issued = await loop.run_in_executor(service.files, from_file, service, served, upload, at, time_zone)
     service.metrics.answered.labels(served.name, issued.inputs["rung"]).inc()
     content, media = await loop.run_in_executor(service.files, rendered, issued, format, chosen)
     name = f"{served.farm}-{stamp(issued.forecast.issue_times[0]).replace(':', '')}.{format}"
     return Response(content, headers={"Content-Disposition": f'inline; filename="{name}"'}, media_type=media)
 
 
-def from_file(service: Service, served: Served, upload: uploads.Upload, at: datetime | None) -> Issued:
+def from_file(
+    service: Service, served: Served, upload: uploads.Upload, at: datetime | None, time_zone: str | None
+) -> Issued:
     """As `windcast forecast` would from the same file. Raises WindcastError."""
     bundle = served.bundle
-    read = tables.farm_from_table(upload.data, upload.name, bundle=bundle, own=served.mapping)
+    read = tables.farm_from_table(upload.data, upload.name, bundle=bundle, own=served.mapping, time_zone=time_zone)
     farm = fitting(bundle, read.farm)
-    made, issue = forecast(bundle, farm, at, predict=service.operator.caches[served.name].predict)
+    made, issue = forecast(bundle, farm, at, predict=service.operator.cache(served).predict)
     windows = build_windows(farm, made.task, made.issue_times)
     inputs = inputs_of(windows, made, served)
     times, power = recent_power(farm, made, steps=past_steps(made.task))

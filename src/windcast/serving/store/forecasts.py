@@ -89,12 +89,16 @@ class Forecasts(Database):
         return [ForecastEntry(**_entry(row, farm)) for row in self._all(farm, query)]
 
     def forecasts_between(self, farm: str, start: datetime, end: datetime) -> list[StoredForecast]:
-        """The last made of every issue time with start < issue_time ≤ end, in their order."""
+        """The forecasts of every issue time with start < issue_time ≤ end, in the order in which they were made.
+
+        Without those that were made again within the farm's first step: no lead of theirs counts.
+        """
         inside = (forecasts.c.issue_time > micros(start), forecasts.c.issue_time <= micros(end))
         later = forecasts.alias()
         same = (later.c.farm_id == forecasts.c.farm_id, later.c.issue_time == forecasts.c.issue_time)
-        replaced = select(1).where(*same, later.c.id > forecasts.c.id).exists()
-        query = select(forecasts).where(*inside, ~replaced).order_by(forecasts.c.issue_time)
+        in_time = (farms.c.id == later.c.farm_id, later.c.made_at < later.c.issue_time + farms.c.resolution)
+        replaced = select(1).where(*same, later.c.id > forecasts.c.id, *in_time).exists()
+        query = select(forecasts).where(*inside, ~replaced).order_by(forecasts.c.issue_time, forecasts.c.id)
         return [_stored(row, farm) for row in self._all(farm, query)]
 
     def pending(self) -> list[str]:
