@@ -154,8 +154,9 @@ def neuralforecast_fit(
     power, times = split.train.power[:, -1], split.train.issue_times
     known = np.isfinite(power)
     filled = np.interp(np.arange(len(power)), np.flatnonzero(known), power[known]) / klim.CAPACITY_MW
-    NeuralForecast(models=[network], freq="h").fit(pd.DataFrame({"unique_id": "klim", "ds": times, "y": filled}))
-    return network
+    fitted = NeuralForecast(models=[network], freq="h")
+    fitted.fit(pd.DataFrame({"unique_id": "klim", "ds": times, "y": filled}))
+    return fitted.models[0]  # it trains a copy
 
 
 def neuralforecast_points(network: Any, windows: Windows) -> np.ndarray:

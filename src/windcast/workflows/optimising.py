@@ -86,7 +86,7 @@ def optimise(
     epochs: int = 3,
     on_progress: Progress = quiet,
 ) -> Optimised:
-    """Writes to `out` the bundle with the fastest form of its network whose CRPS grows by less than 0.5 % (see `choice`).
+    """Writes to `out` the bundle with the fastest form of its network whose CRPS grows by less than 0.5 %.
 
     The choice is made on the end of the training span; the test span after it is only shown. member: of a pool, whose
     network it is, needed where several have one. prune: share of hidden units taken out; epochs: of training then.
