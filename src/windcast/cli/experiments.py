@@ -56,9 +56,7 @@ def train(
     what = f"{chosen.model_name}{', calibrated' if bundle.manifest['model'] == 'calibrated' else ''}"
     say(f"Wrote [bold]{plain(str(out))}[/bold]: {plain(what)}, for {plain(bundle.manifest['farm'])}.")
     if not bundle.manifest["scores"]:
-        say(
-            "[dim]It carries no backtest's scores, so its forecasts cannot say what error to expect: --scores RUN.[/dim]"
-        )
+        say("[dim]It carries no backtest's scores, so forecasts cannot say what error to expect: --scores RUN.[/dim]")
     say(f"Forecast with it: windcast forecast {plain(shlex.quote(str(out)))}")
 
 
