@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo serve test test-pipeline check deep bench notebook clean
+.PHONY: demo serve test test-pipeline check extras bench notebook clean
 
 demo: $(VENV)/installed
 	$(BIN)/windcast demo
@@ -20,7 +20,7 @@ check: $(VENV)/installed-dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-deep: $(VENV)/installed-deep  # PyTorch, to train networks and to test that
+extras: $(VENV)/installed-extras  # PyTorch, MLflow and Optuna, and the tests that need them
 
 test-pipeline: $(VENV)/installed-dvc
 	$(BIN)/pytest tests/test_pipeline.py tests/test_pipeline_dvc.py tests/test_pipeline_remotes.py
@@ -42,9 +42,9 @@ $(VENV)/installed-dev: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev,notebook,serve]"
 	touch $(VENV)/installed $@
 
-$(VENV)/installed-deep: pyproject.toml | $(VENV)/bin/python
+$(VENV)/installed-extras: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[deep]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[deep,sweep,track]"
 	touch $@
 
 $(VENV)/installed-dvc: pyproject.toml | $(VENV)/bin/python
