@@ -22,7 +22,7 @@ from windcast.workflows.forms import Form, makers, measured, seconds
 from windcast.workflows.jobs import Progress, quiet
 
 MOST_LOSS = 0.005  # of the CRPS, of what is chosen
-AS_FAST = 1.1  # times another's time is as fast
+CLEARLY = 1.1  # times as slow, or as dear: less than that may be chance
 HELD = 0.1  # share of the training span, at its end, on which the choice is made
 
 
@@ -50,12 +50,13 @@ class Optimised:
         whole, chosen = self.forms[0], self.chosen
         most, beside = f"{100 * MOST_LOSS:g} %", f"Preparing the inputs of one takes {self.preparing:.2f} ms besides."
         if chosen is whole:
-            return f"The network stays as it was: no form that loses less than {most} CRPS is clearly faster. {beside}"
+            return f"The network stays as it was: no form that loses less than {most} CRPS is clearly cheaper. {beside}"
         loss = 100 * self.loss(chosen)
         return (
-            f"Chosen: {chosen.name}, {whole.milliseconds / chosen.milliseconds:.1f} times as fast for one issue time "
-            f"and {chosen.rate / whole.rate:.1f} times in bulk, its CRPS {abs(loss):.2f} % "
-            f"{'greater' if loss > 0 else 'smaller'}: the best of the fastest that lose less than {most}. {beside}"
+            f"Chosen: {chosen.name}, {100 * chosen.kilobytes / whole.kilobytes:.0f} % of the size, "
+            f"{whole.milliseconds / chosen.milliseconds:.1f} times as fast for one issue time and "
+            f"{chosen.rate / whole.rate:.1f} times for many, its CRPS {abs(loss):.2f} % "
+            f"{'greater' if loss > 0 else 'smaller'}: of those that lose less than {most} the cheapest in all. {beside}"
         )
 
     def to_frame(self) -> pl.DataFrame:
@@ -115,16 +116,22 @@ def optimise(
 
 
 def choice(forms: list[Form]) -> Form:
-    """The best of those about as fast as the fastest that needs no PyTorch and loses less than 0.5 % CRPS.
+    """The cheapest that needs no PyTorch, loses less than 0.5 % CRPS and is nowhere clearly slower than the network was.
 
-    The network as it was, first of all, unless such a form is clearly faster.
+    Its cost is the product of its size, its time for one issue time and its time for many. The network stays as it was
+    unless another is clearly cheaper.
     """
     whole = forms[0]
-    good = [form for form in forms if form.network is not None and form.held < (1 + MOST_LOSS) * whole.held]
-    faster = [form for form in good if AS_FAST * form.milliseconds < whole.milliseconds]
-    least = min((form.milliseconds for form in faster), default=0.0)
-    fastest = [form for form in faster if form.milliseconds <= AS_FAST * least]
-    return min(fastest, key=lambda form: form.held, default=whole)
+
+    def suits(form: Form) -> bool:
+        good = form.network is not None and form.held < (1 + MOST_LOSS) * whole.held
+        return good and form.milliseconds < CLEARLY * whole.milliseconds and CLEARLY * form.rate > whole.rate
+
+    def cost(form: Form) -> float:
+        return form.kilobytes * form.milliseconds / form.rate
+
+    cheapest = min(filter(suits, forms), key=cost)
+    return cheapest if CLEARLY * cost(cheapest) < cost(whole) else whole
 
 
 def networks(forecaster: Forecaster, name: str = "") -> dict[str, PatchTST]:
