@@ -24,6 +24,7 @@ from windcast.models.forecast import Forecast
 from windcast.registry.spans import Seen, unseen
 
 RUNS, YEAR, HORIZON, EVERY = 200, 365, 24, 3  # EVERY: hours from an issue time to the next
+FIRST = 1000  # seed; the gate's criteria were chosen on seeds 0 to 199
 MEMORY = 12.0  # hours over which a model's error is alike
 EXCESS = 1.04  # the champion's CRPS, against that of the truth
 BETTER = 0.968  # the better challenger's, against the champion's: of the index; of power it is 0.97
@@ -33,7 +34,7 @@ HOUR = np.timedelta64(3_600_000_000, "us")
 
 def run() -> list[Measurement]:
     with ProcessPoolExecutor(2) as pool:
-        found = [dict(one) for one in pool.map(_run, range(RUNS))]
+        found = [dict(one) for one in pool.map(_run, range(FIRST, FIRST + RUNS))]
     share = {name: float(np.mean([one[name] for one in found])) for name in found[0]}
     data = f"{RUNS} simulated years, issued every {EVERY} h, {HORIZON} leads"
     rows = [

@@ -116,7 +116,7 @@ def optimise(
 
 
 def choice(forms: list[Form]) -> Form:
-    """The cheapest that needs no PyTorch, loses less than 0.5 % CRPS and is nowhere clearly slower than the network was.
+    """The cheapest that needs no PyTorch, loses less than 0.5 % CRPS and is not clearly slower in one way or the other.
 
     Its cost is the product of its size, its time for one issue time and its time for many. The network stays as it was
     unless another is clearly cheaper.

@@ -65,11 +65,12 @@ class Training(LightningModule):
 
     def configure_optimizers(self) -> Any:
         optimizer = optimizer_of(self.network, self.config, self.rate)
+        steps = max(self.config.epochs * len(self.batches), 2)
         cycle = torch.optim.lr_scheduler.OneCycleLR(
             optimizer,
             self.rate,
-            total_steps=max(self.config.epochs * len(self.batches), 2),
-            pct_start=WARM_UP,
+            total_steps=steps,
+            pct_start=max(WARM_UP, 1.5 / steps),  # no rise within a single step
             cycle_momentum=False,
             final_div_factor=1 / LAST_RATE / 25,
         )

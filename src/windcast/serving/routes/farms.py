@@ -74,7 +74,8 @@ async def put_farm(farm: Name, request: Request, service: Shared, key: Writer) -
     with suppress(UnknownFarm):
         before = await run_in_threadpool(service.store.farm, farm)
     shelf = await shelf_of(service, key)
-    served = shelf.only(settings.bundle or (None if before is None else before.bundle))
+    former = None if before is None else before.bundle
+    served = shelf.only(former if settings.bundle is None else settings.bundle)
     record = ingest.record(farm, settings, served, before)
     kept = await run_in_threadpool(service.store.put_farm, record)
     service.issuer.refresh()
