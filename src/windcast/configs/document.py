@@ -63,6 +63,8 @@ def document_of(chosen: Settings) -> dict[str, Any]:
         document[section] = _shortened(document[section], shared)
     if document["model_choice"] == document["model"]["name"]:
         del document["model_choice"]
+    if document["tuned_until"] is None:
+        del document["tuned_until"]
     return document
 
 
