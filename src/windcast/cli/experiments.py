@@ -83,7 +83,7 @@ def optimize(
     }
     show_table(
         found.to_frame().rename(titles),
-        "Forms of the network on one thread: for one issue time and for many; CRPS in % of capacity",
+        "Forms of the network, on one thread; CRPS in % of capacity",
         fold=False,
     )
     for form in found.forms:
