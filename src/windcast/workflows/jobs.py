@@ -1,9 +1,11 @@
 """The jobs: backtest, train, forecast, reproduce. Each checks where it will write before it computes."""
 
 import shlex
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -53,7 +55,7 @@ def run_backtest(settings: Settings, folder: Path, *, command: str, on_progress:
         settings=settings.document,
         data_checksum=farm.checksum,
         code=runs.code_version(),
-        packages=bundles.versions(),
+        packages=bundles.versions() | _loaded(),
         seconds=result.seconds,
         scores={name: dict(scored.overall) for name, scored in scores.items()},
         fingerprint=runs.fingerprint(result),
@@ -66,6 +68,11 @@ def run_backtest(settings: Settings, folder: Path, *, command: str, on_progress:
         record.write(part)
     recording.backtested(settings.tracking, record, folder, result, scores, watch)
     return Run(folder, record, result, settings.tracking)
+
+
+def _loaded() -> dict[str, str]:
+    """Versions of the packages that only networks use, where this process used them."""
+    return {name: version(name) for name in ("torch", "onnxruntime") if name in sys.modules}
 
 
 def write_run_report(result: Backtest, record: runs.Record, folder: Path, *, file: Path | None = None) -> Path:
