@@ -3,7 +3,7 @@
 A run is a year of hourly power and forecasts of 24 hours. Champion and challenger see the true distribution of the
 weather's index through an error of their own, an Ornstein-Uhlenbeck process in valid time, and know how large it is:
 both are calibrated. The errors are independent, so the two are as hard to tell apart as errors of that size can be:
-by issue time their losses differ by 0.28 of the CRPS (one standard deviation), those of the pool and the power curve at
+by issue time their losses differ by 0.27 of the CRPS (one standard deviation), those of the pool and the power curve at
 La Haute Borne by 0.24. What counts beside that is how long errors last; there, with 48 leads, for longer.
 """
 

@@ -1,5 +1,6 @@
 """A promotion from end to end: judged on what neither has seen, a verdict written, the alias moved if it is earned."""
 
+import asyncio
 import json
 import shutil
 from collections.abc import Callable
@@ -64,6 +65,13 @@ def test_a_first_candidate_no_better_than_climatology_is_refused(runs: Path, tmp
     assert not said(verdict)["better than climatology"]
     with pytest.raises(BundleError, match="no farm has a champion"):
         champion(runs)
+
+
+def test_a_promotion_may_run_within_an_event_loop_as_in_a_notebook(runs: Path, curve: Bundle) -> None:
+    async def cell() -> Verdict:
+        return promote(asked(runs, curve.folder))[0]
+
+    assert said(asyncio.run(cell()))["smoke test"]
 
 
 def test_a_better_challenger_takes_its_place_and_one_command_goes_back(

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -21,8 +22,10 @@ def smoke_test(bundle: Bundle, farm: FarmData, issue: datetime) -> Finding:
     require_extra()
     body = question(bundle, farm, issue)
     try:
-        with tempfile.TemporaryDirectory() as folder:
-            status, answer = asyncio.run(_answered(bundle.folder, Path(folder) / "store.db", issue, body))
+        # in a thread of its own: in a notebook, this one has an event loop already
+        with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(1) as thread:
+            asked = _answered(bundle.folder, Path(folder) / "store.db", issue, body)
+            status, answer = thread.submit(asyncio.run, asked).result()
         wrong = _wrong(bundle, status, answer)
     except (WindcastError, ArithmeticError, LookupError, TypeError, ValueError) as error:
         wrong = f"the service did not start or answer: {error!r}"
