@@ -12,7 +12,7 @@ serve: $(VENV)/installed
 	$(BIN)/windcast serve
 
 test: $(VENV)/installed-dev
-	$(BIN)/pytest -n auto --dist loadfile --cov --cov-report=term $(if $(COVER),--cov-fail-under=$(COVER))
+	$(BIN)/pytest -n auto --dist loadfile --cov $(if $(COVER),--cov-report= --cov-fail-under=$(COVER),--cov-report=term)
 
 check: $(VENV)/installed-dev
 	$(BIN)/ruff check .

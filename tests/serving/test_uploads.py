@@ -113,10 +113,10 @@ def test_a_bomb_is_refused_while_it_inflates(read):
 @pytest.mark.parametrize(
     ("content", "encoding", "error"),
     [
-        (gzip.compress(b"abc" * 100)[:-9], "gzip", BadRequest),
+        (gzip.compress(b"abc" * 100, mtime=0)[:-9], "gzip", BadRequest),
         (b"", "gzip", BadRequest),
         (b"no gzip", "gzip", BadRequest),
-        (gzip.compress(b"abc") + b"tail", "gzip", BadRequest),
+        (gzip.compress(b"abc", mtime=0) + b"tail", "gzip", BadRequest),
         (b"abc", "br", Unsupported),
         (b"abc", "gzip, gzip", Unsupported),
     ],
