@@ -106,6 +106,24 @@ def test_a_sender_killed_in_the_middle_leaves_one_run_in_the_end(tmp_path: Path)
     assert _rows(tmp_path / "mlflow.db", "metrics") == len(many) + 2
 
 
+def test_a_database_is_made_once_and_whole_by_however_many_begin_it_and_whoever_is_killed(tmp_path: Path) -> None:
+    file = tmp_path / "mlflow.db"
+    code = "import sys; from pathlib import Path; from windcast.registry.tracking import mlflow; "
+    code += "mlflow.ensure(Path(sys.argv[1]))"
+    command = [sys.executable, "-W", "ignore", "-c", code, str(file)]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as killed:
+        deadline = time.monotonic() + PATIENCE
+        while not list(tmp_path.glob(".mlflow.db-*/mlflow.db")) and time.monotonic() < deadline:
+            assert killed.poll() is None
+            time.sleep(0.001)
+        os.kill(killed.pid, signal.SIGKILL)
+    assert not file.exists()
+    both = [subprocess.Popen(command) for _ in range(2)]
+    assert [process.wait(PATIENCE) for process in both] == [0, 0]
+    assert there(tmp_path) == []
+    assert _rows(file, "experiments") == 1
+
+
 def _rows(file: Path, table: str) -> int:
     with suppress(sqlite3.Error), closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as database:
         return int(database.execute(f"SELECT count(*) FROM {table}").fetchone()[0])

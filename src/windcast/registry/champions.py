@@ -252,7 +252,6 @@ class Champions:
 
     @cached_property
     def _client(self) -> Any:
-        os.environ.update({name: value for name, value in sending.ENVIRONMENT.items() if name not in os.environ})
         from mlflow import MlflowClient
 
         return MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
@@ -269,9 +268,14 @@ class Champions:
                 )
             if file is not None:
                 database.check(file, patience=PATIENCE)
+            os.environ.update({name: value for name, value in sending.ENVIRONMENT.items() if name not in os.environ})
             from mlflow.exceptions import MlflowException
 
+            from windcast.registry.tracking import mlflow
+
             try:
+                if file is not None:
+                    mlflow.ensure(file)
                 self._known()
                 yield
             except MlflowException as error:

@@ -2,10 +2,12 @@
 
 import json
 import re
+import shutil
 from collections.abc import Iterator
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from mlflow import MlflowClient
@@ -14,12 +16,14 @@ from mlflow.exceptions import MlflowException
 
 from windcast.errors import TrackingError
 from windcast.registry.tracking import database
+from windcast.registry.tracking.lock import held
 from windcast.registry.tracking.spool import RECORD, Entry
 
 ID, WHOLE = "windcast.id", "windcast.whole"
 FORBIDDEN = re.compile(r"[^\w\-. /]")  # in MLflow's keys
 LONGEST = 500  # characters of a value that MLflow has taken since its first versions
 PARAMS, METRICS = 100, 1000  # of one request
+PATIENCE = 60.0  # seconds to wait for whoever makes the database
 
 
 def send(entry: Entry) -> str:
@@ -40,9 +44,30 @@ def send(entry: Entry) -> str:
         raise
 
 
+def ensure(file: Path) -> None:
+    """Makes MLflow's database where there is none: by one process alone, and whole or not at all.
+
+    MLflow itself takes seconds for its tables; a second process, or one after a kill, would go on from half of them.
+    Raises TrackingError if another process has been making it for a minute.
+    """
+    if file.exists():
+        return
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with held(file.with_name(f".{file.name}.lock"), patience=PATIENCE) as alone:
+        if not alone:
+            raise TrackingError(f"{file}: another program is making this database. Try again when it is done.")
+        if file.exists():
+            return
+        with TemporaryDirectory(prefix=f".{file.name}-", dir=file.parent, ignore_cleanup_errors=True) as folder:
+            tables, whole = Path(folder) / file.name, Path(folder) / "whole"
+            MlflowClient(tracking_uri=f"{database.SCHEME}{tables.resolve()}").search_experiments(max_results=1)
+            shutil.copy2(tables, whole)  # MLflow keeps the other one open
+            whole.replace(file)
+
+
 def _sent(entry: Entry, uri: str, file: Path | None) -> str:
     if file is not None:
-        file.parent.mkdir(parents=True, exist_ok=True)
+        ensure(file)
     client = MlflowClient(tracking_uri=uri)
     experiment = _experiment(client, entry.destination.experiment, file)
     where = f"{uri}, run {{}}"
