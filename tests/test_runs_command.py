@@ -103,8 +103,15 @@ def test_a_tracked_run_is_made_again_by_name_when_its_folder_is_gone(store: Path
     assert "The same forecasts, to the bit." in done.output
 
 
-def test_a_training_has_no_forecasts_to_make_again(store: Path) -> None:
-    assert "Reproduce a backtest" in str(windcast("reproduce", "bundle", "--folder", store).exception)
+def test_a_tracked_training_is_made_again_by_name_when_its_folder_is_gone(store: Path, tmp_path: Path) -> None:
+    moved = tmp_path / "bundle"
+    (store / "bundle").rename(moved)
+    try:
+        done = windcast("reproduce", "bundle", "--folder", store, "--out", tmp_path / "again")
+    finally:
+        moved.rename(store / "bundle")
+    assert done.exit_code == 0, done.output
+    assert "The same model, to the bit." in done.output
 
 
 def test_a_record_that_cannot_be_made_does_not_make_the_run_fail(

@@ -21,6 +21,7 @@ from windcast.registry.bundles import Bundle
 from windcast.workflows import jobs
 from windcast.workflows.comparing import compare_runs
 from windcast.workflows.live import live_farm
+from windcast.workflows.reproducing import reproduce
 
 SMALL = ("data=simulation", "data.days=30", "backtest.issue_every_hours=6", "task.horizon=6", "task.levels=19")
 GBM = (*SMALL, "model=gbm", "model.rounds=5", "model.max_rows=2000", "threads=1", "calibration.rate=0.02")
@@ -276,7 +277,7 @@ def test_a_run_without_readable_forecasts_is_refused(content: bytes | None, run:
 
 
 def test_a_run_is_reproduced_to_the_bit(run: jobs.Run, tmp_path: Path) -> None:
-    again = jobs.reproduce(run.folder, tmp_path / "again")
+    again = reproduce(run.folder, tmp_path / "again")
     assert again.exact
     assert not [d for d in again.differences if not d.startswith("code")]
 
@@ -288,15 +289,38 @@ def test_a_run_of_other_packages_and_seed_says_what_differs(run: jobs.Run, tmp_p
     record["code"] = "0.0.1"
     record["settings"]["model"]["seed"] = 5
     (folder / "run.json").write_text(json.dumps(record))
-    again = jobs.reproduce(folder, tmp_path / "again")
+    again = reproduce(folder, tmp_path / "again")
     assert not again.exact
     said = " | ".join(again.differences)
     assert "code: 0.0.1 then" in said
     assert "numpy: 1.0 then" in said
     assert "forecasts of gbm: CRPS" in said
+    assert "% of capacity apart" in said
     assert "persistence" not in said
     with pytest.raises(ConfigError, match="is the run itself"):
-        jobs.reproduce(folder, folder)
+        reproduce(folder, folder)
+
+
+def test_a_training_is_reproduced_to_the_bit(bundle: Bundle, tmp_path: Path) -> None:
+    again = reproduce(bundle.folder, tmp_path / "again")
+    assert (again.kind, again.exact, again.differences) == ("training", True, [])
+    assert (tmp_path / "again" / "manifest.json").is_file()
+
+
+def test_a_training_that_gives_another_model_says_which_files_and_how_far_its_forecasts_are(
+    bundle: Bundle, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(bundle.folder, tmp_path / "bundle"))
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["config"]["model"]["rounds"] = 3
+    manifest["versions"]["lightgbm"] = "1.0"
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    again = reproduce(folder, tmp_path / "again")
+    assert not again.exact
+    said = " | ".join(again.differences)
+    assert "lightgbm: 1.0 then" in said
+    assert "files of the model: model/" in said
+    assert "% of capacity apart" in said
 
 
 def kept(run: jobs.Run, folder: Path, issue_time: pl.Expr) -> Path:

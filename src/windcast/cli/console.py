@@ -104,6 +104,9 @@ def show_leaderboard(backtest: Any) -> None:
         say("[yellow]note[/yellow]: the weather is reanalysis, made after the fact. Live forecasts will be worse.")
 
 
+LEAST = 8  # characters in a line of a cell that is folded
+
+
 def show_table(
     frame: "pl.DataFrame", title: str, decimals: int = 3, *, fold: bool = True, whole: Sequence[str] = ()
 ) -> None:
@@ -112,12 +115,15 @@ def show_table(
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
-    for name, dtype in frame.schema.items():
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    rows = [[_cell(value, decimals) for value in row] for row in frame.iter_rows()]
+    for k, (name, dtype) in enumerate(frame.schema.items()):
         side: Any = "right" if dtype.is_numeric() else "left"
-        table.add_column(name.replace("_", " "), justify=side, overflow="fold", no_wrap=not fold or name in whole)
-    for row in frame.iter_rows():
-        table.add_row(*(_cell(value, decimals) for value in row))
+        one_line = not fold or name in whole
+        least = None if one_line else min(LEAST, max((len(row[k]) for row in rows), default=0))
+        table.add_column(name.replace("_", " "), justify=side, overflow="fold", no_wrap=one_line, min_width=least)
+    for row in rows:
+        table.add_row(*row)
     Console().print(table)
 
 

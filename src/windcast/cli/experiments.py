@@ -132,19 +132,21 @@ def report(
 
 
 def reproduce(
-    run: Annotated[str, typer.Argument(help="Folder of a run, or its name or id; see `windcast runs`.")],
-    out: Annotated[Path | None, typer.Option(help="Where to put the repeated run.")] = None,
+    run: Annotated[str, typer.Argument(help="Folder of a run or a bundle, or its name or id; see `windcast runs`.")],
+    out: Annotated[Path | None, typer.Option(help="Where to put the repetition.")] = None,
     folder: Annotated[Path, typer.Option(help="Folder of the records: `tracking.folder`.")] = Path("runs"),
 ) -> None:
-    """Makes a run again from its record. Exit status 0: the same forecasts to the bit, 1: not."""
-    from windcast.workflows import jobs
+    """Makes a backtest or a training again from its record. Exit status 0: the same to the bit, 1: not."""
+    from windcast.workflows import reproducing
 
-    into = out or (Path(run) / "again" if Path(run).is_dir() else folder / f"{Path(run).name}-again")
+    into = out or (Path(run) / "again" if (Path(run) / "run.json").is_file() else folder / f"{Path(run).name}-again")
     with progressing("Again") as on_progress:
-        outcome = jobs.reproduce(run, into, store=folder, on_progress=on_progress)
+        outcome = reproducing.reproduce(run, into, store=folder, on_progress=on_progress)
     for difference in outcome.differences:
         say(f"  • {plain(difference)}")
-    say("The same forecasts, to the bit." if outcome.exact else "[red]The forecasts differ.[/red]")
+    what = "model" if outcome.kind == "training" else "forecasts"
+    differs = "differs" if outcome.kind == "training" else "differ"
+    say(f"The same {what}, to the bit." if outcome.exact else f"[red]The {what} {differs}.[/red]")
     raise typer.Exit(0 if outcome.exact else 1)
 
 

@@ -1,4 +1,4 @@
-"""The jobs: backtest, train, forecast, reproduce. Each checks where it will write before it computes."""
+"""The jobs: backtest and train. Each checks where it will write before it computes."""
 
 import shlex
 import sys
@@ -201,41 +201,3 @@ def _read_forecasts(
         )
         observed = part["observed_mw"].to_numpy().astype(np.float32).reshape(-1, task.horizon)
     return forecasts, observed
-
-
-@dataclass(frozen=True)
-class Reproduction:
-    """exact: every forecast has the same bits. differences: what is not as it was, a sentence each."""
-
-    exact: bool
-    differences: list[str]
-
-
-def reproduce(
-    run: Path | str, into: Path, *, store: Path = Path("runs"), on_progress: Progress = quiet
-) -> Reproduction:
-    """Makes a run again from its record and compares: data, code, packages, scores and every forecast value.
-
-    run: its folder, or the name or id that it has among the tracked runs in `store`; the folder itself may be gone.
-    """
-    before, folder = recording.found(str(run), store)
-    if into.resolve() == folder.resolve():
-        raise ConfigError(f"{into}: is the run itself. Choose another folder for its repetition.")
-    command = f"windcast reproduce {shlex.quote(str(run))}"
-    after = run_backtest(Settings(before.settings), into, command=command, on_progress=on_progress).record
-    differences = []
-    if after.data_checksum != before.data_checksum:
-        differences.append(f"data: sha256 {before.data_checksum[:12]} then, {after.data_checksum[:12]} here")
-    if after.code != before.code:
-        differences.append(f"code: {before.code} then, {after.code} here")
-    for name, found in after.packages.items():
-        if before.packages.get(name) != found:
-            differences.append(f"{name}: {before.packages.get(name)} then, {found} here")
-    for name in dict.fromkeys((*before.fingerprint, *after.fingerprint)):
-        then, here = (record.fingerprint.get(name) for record in (before, after))
-        if then == here:
-            continue
-        scores = [record.scores.get(name, {}).get("crps") for record in (before, after)]
-        shown = ["none" if value is None else f"{value:.6f}" for value in scores]
-        differences.append(f"forecasts of {name}: CRPS {shown[0]} then, {shown[1]} here")
-    return Reproduction(after.fingerprint == before.fingerprint, differences)

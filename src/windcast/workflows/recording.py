@@ -100,6 +100,7 @@ def trained(to: Destination, bundle: bundles.Bundle, watch: Watch, command: str 
             tags=tags | _iso({"fitted_until": bundle.trained_until}) | _asked(settings),
             files={"bundle": str(folder)},
             folder=str(folder),
+            run=manifest,
             **watch.spent(),
         )
     except Exception as error:  # as above
@@ -138,18 +139,28 @@ def swept(
         keep(to, tracked, send=trial is fresh[-1])
 
 
-def found(name: str, store: Path) -> tuple[runs.Record, Path]:
-    """The record of the backtest in the folder `name`, or of the tracked one with this name or id, and its folder.
+def found(name: str, store: Path) -> tuple[runs.Record | dict[str, Any], str, Path]:
+    """The record of a backtest, or the manifest of a training; the code that made it, empty if unknown; its folder.
 
-    Raises TrackingError or BundleError, naming the nearest, if there is none, and ConfigError if it was a training.
+    name: the folder, or the name or id of a tracked one. Raises TrackingError or BundleError, naming the nearest, if
+    there is none, and ConfigError if it was a trial.
     """
     folder = Path(name)
+    if (folder / bundles.MANIFEST).is_file():
+        return bundles.open_bundle(folder).manifest, "", folder
     if (folder / runs.RECORD).is_file() or not spool.entries(store):
-        return runs.read(folder), folder
+        record = runs.read(folder)
+        return record, record.code, folder
     tracked = spool.find(name, store).tracked
     if tracked.run is None:
-        raise ConfigError(f"{name}: was a {tracked.kind}, which has no forecasts to compare. Reproduce a backtest.")
-    return runs.of_document(tracked.run, name), Path(tracked.folder)
+        raise ConfigError(
+            f"{name}: was a {tracked.kind}, whose record is not enough to make it again. Reproduce a backtest or a "
+            "training."
+        )
+    if tracked.kind == "train":
+        return tracked.run, tracked.tags["code"], Path(tracked.folder)
+    record = runs.of_document(tracked.run, name)
+    return record, record.code, Path(tracked.folder)
 
 
 def _model(settings: dict[str, Any]) -> str:

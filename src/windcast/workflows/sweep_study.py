@@ -123,7 +123,6 @@ class Study:
         *,
         until: float = float("inf"),
         on_change: Callable[[], None] = lambda: None,
-        on_trial: Callable[[FrozenTrial], None] = lambda _: None,
     ) -> None:
         """Trial after trial until the study has as many as it may, or the clock (time.monotonic) has passed `until`.
 
@@ -139,7 +138,6 @@ class Study:
                     return
                 on_change()
                 self._try(trial, objective)
-                on_trial(self.trials()[trial.number])
                 on_change()
                 self._check_any_succeeds()
 

@@ -133,11 +133,6 @@ def score_of(record: Record, processes: int) -> Objective:
 
 
 ObjectiveOf = Callable[[Record, int], Objective]
-OnTrial = Callable[[Record, Trial], None]
-
-
-def no_tracking(_record: Record, _trial: Trial) -> None:
-    """Trials are kept in the study alone."""
 
 
 def run(
@@ -145,14 +140,12 @@ def run(
     *,
     processes: int = 1,
     on_change: Callable[[list[Trial]], None] = lambda _: None,
-    on_trial: OnTrial = no_tracking,
     objective_of: ObjectiveOf = score_of,
 ) -> tuple[list[Trial], list[str]]:
     """Runs trials until a budget is spent, writes the results, and returns all trials of the study and notes.
 
-    on_change: shown all trials now and then. on_trial: called once a trial of these processes, in the process that ran
-    it, when it has ended; with several processes it, like objective_of, is a function of a module. Stopped by hand
-    (KeyboardInterrupt), results are written all the same. Raises TaskError where no trial succeeded.
+    on_change: shown all trials now and then. objective_of: with several processes, a function of a module. Stopped by
+    hand (KeyboardInterrupt), results are written all the same. Raises TaskError where no trial succeeded.
     """
     if processes < 1:
         raise ConfigError(f"--processes is {processes}; give at least 1.")
@@ -168,10 +161,9 @@ def run(
                 objective_of(sweep.record, 1),
                 until=until,
                 on_change=lambda: on_change(trials()),
-                on_trial=lambda trial: on_trial(sweep.record, trial_of(trial, sweep.search)),
             )
         else:
-            notes = _together(sweep, processes, until, lambda: on_change(trials()), on_trial, objective_of)
+            notes = _together(sweep, processes, until, lambda: on_change(trials()), objective_of)
     finally:
         ended = trials()
         write_results(sweep.folder, ended, study, sweep.record)
@@ -188,14 +180,13 @@ def _together(
     processes: int,
     until: float,
     on_change: Callable[[], None],
-    on_trial: OnTrial,
     objective_of: ObjectiveOf,
 ) -> list[str]:
     """Several processes on the study. Returns a sentence for each that was killed; raises what one of them raised."""
     context = multiprocessing.get_context("spawn")
     failures = context.SimpleQueue()
     left = None if until == float("inf") else until - time.monotonic()
-    given = (sweep, processes, left, on_trial, objective_of, failures)
+    given = (sweep, processes, left, objective_of, failures)
     workers = [context.Process(target=_work, args=given, daemon=True) for _ in range(processes)]
     for worker in workers:
         worker.start()
@@ -219,7 +210,6 @@ def _work(
     sweep: Sweep,
     processes: int,
     left: float | None,
-    on_trial: OnTrial,
     objective_of: ObjectiveOf,
     failures: Any,
 ) -> None:
@@ -229,7 +219,6 @@ def _work(
         sweep.study().run(
             objective_of(sweep.record, processes),
             until=until,
-            on_trial=lambda trial: on_trial(sweep.record, trial_of(trial, sweep.search)),
         )
     except WindcastError as error:
         failures.put(str(error))

@@ -59,7 +59,7 @@ class Tracked:
     metrics: name, value, step. A score of the model itself is called `crps`, of another `persistence/crps`, at a lead
         time `lead/gbm/crps` with the minutes as its step, a loss `curve/…` with the epoch. In shares of capacity.
     tags: data checksum, code, packages, fingerprints, and those of SPANS that apply, in ISO 8601.
-    files: name -> path. run: the run's own record, from which it can be made again.
+    files: name -> path. run: the backtest's own record or the bundle's manifest, from which it can be made again.
     """
 
     name: str
