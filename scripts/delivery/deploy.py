@@ -1,7 +1,7 @@
 """Deploys what was promoted: `python scripts/delivery/deploy.py release` or `… back`. Settings: see `Settings`.
 
-release  refuses what was not promoted; copies the champion to a folder of its own, which no later promotion touches; makes
-         a revision of it without traffic; see canary.release for the rest.
+release  refuses what was not promoted; copies the champion to a folder of its own, which no later promotion touches;
+         makes a revision of it without traffic; see canary.release for the rest.
 back     gives the traffic to the revision that served before the last release that was begun here.
 """
 
