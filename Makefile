@@ -86,10 +86,10 @@ promote: $(VENV)/installed-track
 	$(BIN)/windcast promote results/challenger
 
 registry-pull:
-	$(PYTHON) $(DELIVERY)/registry.py pull
+	$(PYTHON) $(DELIVERY)/bucket.py pull
 
 registry-push:
-	$(PYTHON) $(DELIVERY)/registry.py push
+	$(PYTHON) $(DELIVERY)/bucket.py push
 
 release-notes:
 	$(PYTHON) $(DELIVERY)/release_notes.py "$$TAG" > release-notes.md

@@ -1,8 +1,8 @@
 """Compares what benchmarks measured with the committed results: `python scripts/delivery/regression.py MEASURED …`.
 
 Machines differ, so seconds, rates and megabytes only warn, and only beyond a factor of two. What does not depend on the
-machine (errors, shares, ratios) fails beyond five per cent. Rows that explain another (…) and coverages, of which neither
-side is the better one, only warn. A measurement that is no longer made fails.
+machine (errors, shares, ratios) fails beyond five per cent. Rows that explain another (…) and coverages, which have no
+better side, only warn. A measurement that is no longer made fails.
 """
 
 import json

@@ -5,6 +5,7 @@ import time
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
@@ -33,9 +34,7 @@ class Smoke:
         card = self._ask(address, f"/v1/bundles/{self.farm}{CHAMPION}")
         if card.get("checksum") != self.checksum:
             raise DeliveryError(f"{address}: serves bundle {card.get('checksum')}, not {self.checksum}.")
-        body = self._ask(address, "/openapi.json")["paths"]["/v1/forecasts"]["post"]["requestBody"]
-        question = body["content"]["application/json"]["example"]
-        (forecast,) = self._ask(address, "/v1/forecasts", question)["forecasts"]
+        (forecast,) = self._ask(address, "/v1/forecasts", question(card, datetime.now(UTC)))["forecasts"]
         wrong = wrong_with(forecast, horizon=card["horizon"], capacity_mw=card["capacity_mw"])
         if wrong or forecast["bundle"]["checksum"] != self.checksum:
             raise DeliveryError(f"{address}: {wrong or 'another bundle answered'}.")
@@ -67,6 +66,16 @@ class Smoke:
             raise DeliveryError(f"{address}{path}: answers {error.code}: {said}") from None
         except (OSError, ValueError) as error:
             raise DeliveryError(f"{address}{path}: does not answer ({error}).") from None
+
+
+def question(card: dict[str, Any], now: datetime) -> dict[str, Any]:
+    """A body for POST /v1/forecasts: two steps of power, no weather, which stops no bundle. Nothing is kept."""
+    step = timedelta(minutes=card["resolution_minutes"])
+    issue = datetime.fromtimestamp(now.timestamp() // step.total_seconds() * step.total_seconds(), UTC)
+    shift = step if card["interval"] == "start" else timedelta(0)
+    times = [(issue - ago * step - shift).isoformat() for ago in (1, 0)]
+    power = {"time": times, "power_mw": [0.15 * card["capacity_mw"], 0.17 * card["capacity_mw"]]}
+    return {"forecasts": [{"farm": card["farm"], "bundle": card["name"], "power": power}]}
 
 
 def wrong_with(forecast: dict[str, Any], *, horizon: int, capacity_mw: float) -> str:

@@ -1,4 +1,4 @@
-"""The registry between a runner and its bucket: `python scripts/delivery/registry.py pull | push`.
+"""The registry between a runner and its bucket: `python scripts/delivery/bucket.py pull | push`.
 
 pull  gs://PROJECT-windcast-models/registry into runs/registry, as it was left by the last promotion.
 push  back: bundles, verdicts and moves first, the pointers last, so that who follows a pointer finds what it names.
