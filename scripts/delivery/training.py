@@ -23,25 +23,35 @@ from gcloud import DeliveryError, gcloud, gcloud_json
 JOB, RUN = "windcast-train", "WINDCAST_RUN"
 MOST_PARAMS = 16_000  # bytes of params.yaml: an environment variable of Cloud Run holds 32 KB
 EVERY = 30.0
+# What the job's shell runs: this commit's code, and no comma, which gcloud would split at.
+SCRIPT = (
+    'cd "$(mktemp -d)" && git init --quiet && git fetch --quiet --depth=1 "$WINDCAST_SOURCE" "$WINDCAST_COMMIT" && '
+    "git checkout --quiet FETCH_HEAD && exec python scripts/delivery/train_job.py"
+)
 
 
 @dataclass(frozen=True)
 class Training:
-    """run: names this training, in the job's environment and in the bucket. patience: seconds to wait for it."""
+    """run: names this training, in the job's environment and in the bucket. commit: whose code it runs.
+
+    patience: seconds to wait for it.
+    """
 
     project: str
     region: str
     run: str
+    commit: str = "HEAD"
     patience: float = 5 * 3600
 
     @classmethod
     def read(cls) -> "Training":
-        """From GCP_PROJECT, GCP_REGION, GITHUB_RUN_ID and GITHUB_RUN_ATTEMPT."""
+        """From GCP_PROJECT, GCP_REGION, GITHUB_RUN_ID, GITHUB_RUN_ATTEMPT and, else main's newest, GITHUB_SHA."""
         given = {n: os.environ.get(n, "") for n in ("GCP_PROJECT", "GCP_REGION", "GITHUB_RUN_ID", "GITHUB_RUN_ATTEMPT")}
         missing = [name for name, value in given.items() if not value]
         if missing:
             raise DeliveryError(f"{', '.join(missing)}: not set. See docs/ci.md.")
-        return cls(given["GCP_PROJECT"], given["GCP_REGION"], f"{given['GITHUB_RUN_ID']}-{given['GITHUB_RUN_ATTEMPT']}")
+        run = f"{given['GITHUB_RUN_ID']}-{given['GITHUB_RUN_ATTEMPT']}"
+        return cls(given["GCP_PROJECT"], given["GCP_REGION"], run, os.environ.get("GITHUB_SHA") or "HEAD")
 
     @property
     def _where(self) -> tuple[str, ...]:
@@ -51,8 +61,15 @@ class Training:
         """Begins an execution with this params.yaml; its name."""
         if len(params) > MOST_PARAMS:
             raise DeliveryError(f"params.yaml has {len(params)} bytes, more than {MOST_PARAMS}. Leave defaults out.")
-        values = f"{RUN}={self.run},WINDCAST_PARAMS={base64.b64encode(params).decode()}"
-        found = gcloud_json("run", "jobs", "execute", JOB, "--async", f"--update-env-vars={values}", *self._where)
+        told = {
+            RUN: self.run,
+            "WINDCAST_COMMIT": self.commit,
+            "WINDCAST_MODELS": "/models",
+            "WINDCAST_PARAMS": base64.b64encode(params).decode(),
+        }
+        values = ",".join(f"{name}={value}" for name, value in told.items())
+        given = (f"--args={SCRIPT}", f"--update-env-vars={values}")
+        found = gcloud_json("run", "jobs", "execute", JOB, "--async", *given, *self._where)
         return str(found["metadata"]["name"])
 
     def wait(self, execution: str, *, pause: Callable[[float], None] = time.sleep) -> None:

@@ -17,7 +17,7 @@ from gcloud import DeliveryError
 from training import Training
 
 DONE = {"completionTime": "2026-01-01T00:00:00Z", "succeededCount": 1}
-OURS = Training("p", "europe-west1", "77-1")
+OURS = Training("p", "europe-west1", "77-1", "c" * 40)
 
 
 def test_a_training_waits_until_its_execution_is_done(cloud: Cloud) -> None:
@@ -33,6 +33,8 @@ def test_a_training_waits_until_its_execution_is_done(cloud: Cloud) -> None:
     told = cloud.get("executions.json")[0]["spec"]["template"]["spec"]["containers"][0]["env"]
     assert {one["name"]: one["value"] for one in told} == {
         "WINDCAST_RUN": "77-1",
+        "WINDCAST_COMMIT": "c" * 40,
+        "WINDCAST_MODELS": "/models",
         "WINDCAST_PARAMS": base64.b64encode(b"seed: 1\n").decode(),
     }
 
@@ -172,3 +174,10 @@ def test_the_pointer_reaches_the_bucket_after_all_that_it_names(
     assert [call[1] for call in calls] == ["rsync", "cp"]
     assert "champion" in next(word for word in calls[0] if word.startswith("--exclude="))
     assert calls[1][-1] == "gs://b/registry/hill/champion.json"
+
+
+def test_the_job_runs_the_commits_own_script_and_gcloud_cannot_split_it() -> None:
+    assert "," not in training.SCRIPT
+    assert subprocess.run(["bash", "-n", "-c", training.SCRIPT], check=False).returncode == 0
+    (file,) = (word for word in training.SCRIPT.split() if word.endswith(".py"))
+    assert (Path(training.__file__).parents[2] / file).is_file()
