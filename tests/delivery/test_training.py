@@ -181,3 +181,27 @@ def test_the_job_runs_the_commits_own_script_and_gcloud_cannot_split_it() -> Non
     assert subprocess.run(["bash", "-n", "-c", training.SCRIPT], check=False).returncode == 0
     (file,) = (word for word in training.SCRIPT.split() if word.endswith(".py"))
     assert (Path(training.__file__).parents[2] / file).is_file()
+
+
+def test_a_champion_that_somebody_else_moved_meanwhile_is_not_overwritten(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    folder = tmp_path / "registry"
+    (folder / "hill").mkdir(parents=True)
+    (folder / "hill" / "champion.json").write_text("one")
+    calls: list[str] = []
+    there = ["one"]
+
+    def gcloud(*words: str) -> str:
+        calls.append(words[1])
+        return there[0] if words[1] == "cat" else ""
+
+    monkeypatch.setattr(bucket, "gcloud", gcloud)
+    bucket.pull("gs://b/registry", folder)
+    (folder / "hill" / "champion.json").write_text("ours")
+    bucket.push("gs://b/registry", folder)
+    assert calls == ["rsync", "cat", "rsync", "cp"]
+    there[0] = "theirs"
+    with pytest.raises(DeliveryError, match="moved meanwhile"):
+        bucket.push("gs://b/registry", folder)
+    assert calls[4:] == ["cat"]
