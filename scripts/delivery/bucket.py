@@ -3,8 +3,8 @@
 pull  gs://PROJECT-windcast-models/registry into runs/registry, as it was left by the last promotion.
 push  back: bundles, verdicts and moves first, the pointers last, so that who follows a pointer finds what it names.
 
-One promotion at a time: the workflow's concurrency group sees to its own, and a push is refused where somebody else, such
-as a scheduled training, has moved a pointer since. MLflow's database stays where it is; these files fill it again.
+One promotion at a time: the workflow's concurrency group sees to its own, and a push is refused where somebody else,
+such as a scheduled training, has moved a pointer since. MLflow's database stays where it is; these files fill it again.
 """
 
 import json
