@@ -165,7 +165,7 @@ def _question(match: re.Match[str], line: int, level: int, lines: list[str], env
 
 
 def _rules(lines: list[str], first_line: int) -> tuple[tuple[Rule, ...], tuple[tuple[int, str], ...]]:
-    """Rules of these lines, and what could not be read. A rule with a line of its own goes before what a sentence asks."""
+    """Rules of these lines, and what could not be read. A line that is a rule goes before what a sentence asks."""
     rules: dict[str, Rule] = {}
     unreadable: list[tuple[int, str]] = []
     for at, text in enumerate(lines):

@@ -14,7 +14,7 @@ Env = MutableMapping[str, Any]
 def parser() -> MarkdownIt:
     """CommonMark with tables. Every address is let through: what is linked or shown is decided where a page is made."""
     markdown = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
-    markdown.validateLink = lambda _: True  # type: ignore[method-assign]  # as its documentation says
+    markdown.validateLink = lambda _: True  # type: ignore  # meant to be replaced, says its documentation
     return markdown
 
 
@@ -28,7 +28,7 @@ class Picture:
 
 
 class Fragment(HTMLParser):
-    """What raw HTML shows: its text, images and line breaks. Nothing of scripts and styles, no tag or attribute else."""
+    """What raw HTML shows: its text, images and line breaks. No other tag or attribute, no scripts and styles."""
 
     def __init__(self, html: str) -> None:
         super().__init__(convert_charrefs=True)

@@ -45,7 +45,7 @@ def build(document: Document) -> tuple[str, list[str]]:
     """The page, and a sentence for each image that it does not show."""
     markdown, page = _renderer(), Page()
     env: Env = {**document.env, _FOLDER: document.folder, _PAGE: page}
-    parts = []
+    parts: list[dict[str, Any]] = []
     for part in document.parts:
         if isinstance(part, Piece):
             parts.append({"html": _drawn(markdown, part.text, env)})
