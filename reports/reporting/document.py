@@ -12,7 +12,8 @@ from .errors import UnreadableError
 from .markup import Env, Prose, parser, prose
 from .rules import IMAGES, Rule, RuleError, requests_of_text, rules_of_line
 
-LARGEST = 1_000_000  # bytes: far more than any report, and little enough that no document takes long
+LARGEST = 300_000  # bytes: far more than any report
+LONGEST = 20_000  # characters of a paragraph: the time that one takes can grow with their square
 _QUESTION = re.compile(
     r"[*_]*(?:question|q)\s*\.?\s*(?P<number>\d{1,6}(?:\.\d+)*[a-z]?)\b[\s.:)–—*_-]*(?P<title>.*)", re.I
 )
@@ -94,8 +95,14 @@ def read(path: Path) -> Document:
 
 
 def parse(text: str, path: Path) -> Document:
-    """The report in a text; `path` says where its images lie."""
+    """The report in a text; `path` says where its images lie. Raises UnreadableError for a paragraph without end."""
     lines = _without_front_matter(re.split(r"\r\n|\r|\n", text))
+    for block in parser().disable("inline").parse("\n".join(lines)):
+        if block.type == "inline" and len(block.content) > LONGEST:
+            line = block.map[0] + 1 if block.map else 1
+            raise UnreadableError(
+                f"{path}:{line}: paragraph of {len(block.content):,} characters, at most {LONGEST:,}."
+            )
     env: Env = {}
     tokens = parser().parse("\n".join(lines), env)
     starts: list[tuple[int, int, re.Match[str] | None]] = []  # line, level, the question if it is one
@@ -208,7 +215,8 @@ def _without_front_matter(lines: list[str]) -> list[str]:
 
 def _is_open(token: Token, lines: list[str]) -> bool:
     """Whether a fence's code runs to the end of the document because nothing closes it."""
-    if not token.map or token.map[1] < len(lines):
+    if not token.map or any(text.strip() for text in lines[token.map[1] :]):
         return False
-    last = lines[token.map[1] - 1].strip(" \t>")
-    return token.map[1] - token.map[0] < 2 or not (last.startswith(token.markup) and not last.strip(token.markup[0]))
+    block = [text.strip(" \t>") for text in lines[token.map[0] + 1 : token.map[1]]]
+    last = next((text for text in reversed(block) if text), "")
+    return not (last.startswith(token.markup) and not last.strip(token.markup[0]))

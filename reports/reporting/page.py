@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from html import escape
 from importlib.resources import files
 from typing import Any
+from urllib.parse import unquote
 
 from jinja2 import Environment
 from markdown_it import MarkdownIt
@@ -143,7 +144,7 @@ def _html(_: Any, tokens: Sequence[Token], at: int, *rest: Any) -> str:
 def _link(renderer: Any, tokens: Sequence[Token], at: int, *rest: Any) -> str:
     """A link to the web, to a mail address or within the repository; any other is text."""
     token = tokens[at]
-    address = re.sub(r"[\x00-\x20]", "", str(token.attrs.get("href", "")))
+    address = re.sub(r"[\x00-\x20]", "", unquote(str(token.attrs.get("href", ""))))
     scheme = re.match(r"([a-z][a-z0-9+.-]*):", address, re.I)
     if scheme and scheme[1].lower() not in ("http", "https", "mailto"):
         return "<a>"

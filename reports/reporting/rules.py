@@ -94,7 +94,7 @@ def rules_of_line(line: str) -> tuple[Rule, ...]:
     try:
         return tuple(_parts(text, default_unit=None)) if text else ()
     except RuleError:
-        if text[0].isdigit() and re.fullmatch(rf"(?:{_RANGE}) ?(?:words?|{_IMAGE})", text, re.VERBOSE):
+        if text[0].isdigit() and re.fullmatch(rf"(?:{_RANGE})\ ?(?:words?|{_IMAGE})", text, re.VERBOSE):
             raise  # a whole range with its unit, and turned round
         return ()
 
