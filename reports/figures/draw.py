@@ -75,8 +75,8 @@ _PARTS = (
 
 def architecture() -> Figure:
     """From data and a push to a watched service. Dashed: written and checked, but not run in the cloud."""
-    figure, axes = plt.subplots(figsize=(9.2, 5.6), layout="constrained")
-    axes.set(xlim=(0, 92), ylim=(0, 57))
+    figure, axes = plt.subplots(figsize=(9.2, 5.3), layout="constrained")
+    axes.set(xlim=(0, 92), ylim=(0, 53))
     axes.axis("off")
     for name, x, y, text, cloud in (
         ("data", 1, 44, "farm's files\npower, weather", False),
