@@ -24,7 +24,10 @@ resource "google_project_iam_member" "serve_connects" {
   condition {
     title       = "windcast-database"
     description = "This database alone."
-    expression  = "resource.service == 'sqladmin.googleapis.com' && resource.name == 'projects/${var.project}/instances/${google_sql_database_instance.store.name}'"
+    expression = join(" && ", [
+      "resource.service == 'sqladmin.googleapis.com'",
+      "resource.name == 'projects/${var.project}/instances/${google_sql_database_instance.store.name}'",
+    ])
   }
 }
 

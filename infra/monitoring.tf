@@ -11,7 +11,13 @@ resource "google_monitoring_notification_channel" "email" {
 }
 
 locals {
-  requests = "resource.type = \"cloud_run_revision\" AND resource.labels.service_name = \"${google_cloud_run_v2_service.windcast.name}\""
+  of_service = join(" AND ", [
+    "resource.type = \"cloud_run_revision\"",
+    "resource.labels.service_name = \"${google_cloud_run_v2_service.windcast.name}\"",
+  ])
+  latencies = "${local.of_service} AND metric.type = \"run.googleapis.com/request_latencies\""
+  requests  = "${local.of_service} AND metric.type = \"run.googleapis.com/request_count\""
+  job       = google_cloud_run_v2_job.train.name
 }
 
 resource "google_monitoring_alert_policy" "slow" {
@@ -23,7 +29,7 @@ resource "google_monitoring_alert_policy" "slow" {
   conditions {
     display_name = "one answer in a hundred takes more than 2 s, for ten minutes"
     condition_threshold {
-      filter          = "${local.requests} AND metric.type = \"run.googleapis.com/request_latencies\""
+      filter          = local.latencies
       comparison      = "COMPARISON_GT"
       threshold_value = 2000
       duration        = "600s"
@@ -52,8 +58,8 @@ resource "google_monitoring_alert_policy" "errors" {
   conditions {
     display_name = "more than 1 % of the answers are 5xx, for five minutes"
     condition_threshold {
-      filter             = "${local.requests} AND metric.type = \"run.googleapis.com/request_count\" AND metric.labels.response_code_class = \"5xx\""
-      denominator_filter = "${local.requests} AND metric.type = \"run.googleapis.com/request_count\""
+      filter             = "${local.requests} AND metric.labels.response_code_class = \"5xx\""
+      denominator_filter = local.requests
       comparison         = "COMPARISON_GT"
       threshold_value    = 0.01
       duration           = "300s"
@@ -91,7 +97,7 @@ resource "google_monitoring_alert_policy" "training" {
     condition_threshold {
       filter = join(" AND ", [
         "resource.type = \"cloud_run_job\"",
-        "resource.labels.job_name = \"${google_cloud_run_v2_job.train.name}\"",
+        "resource.labels.job_name = \"${local.job}\"",
         "metric.type = \"run.googleapis.com/job/completed_execution_count\"",
         "metric.labels.result = \"failed\"",
       ])
@@ -109,6 +115,6 @@ resource "google_monitoring_alert_policy" "training" {
 
   documentation {
     mime_type = "text/markdown"
-    content   = "Its log: `gcloud run jobs executions list --job ${google_cloud_run_v2_job.train.name} --region ${var.region}`. The champion stays."
+    content   = "`gcloud run jobs executions list --job ${local.job} --region ${var.region}`. The champion stays."
   }
 }

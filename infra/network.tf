@@ -6,6 +6,24 @@ resource "google_compute_network" "windcast" {
   depends_on = [google_project_service.api]
 }
 
+# Nothing calls into it: Cloud Run's requests do not come through the network.
+resource "google_compute_firewall" "nothing_in" {
+  name      = "windcast-nothing-in"
+  network   = google_compute_network.windcast.id
+  direction = "INGRESS"
+  priority  = 65534
+
+  source_ranges = ["0.0.0.0/0"]
+
+  deny {
+    protocol = "all"
+  }
+
+  log_config {
+    metadata = "EXCLUDE_ALL_METADATA"
+  }
+}
+
 resource "google_compute_subnetwork" "service" {
   # checkov:skip=CKV_GCP_76:no IPv6 in this network
   name                     = "windcast-service"

@@ -42,7 +42,7 @@ output "service_address" {
 
 output "image_repository" {
   description = "Where images are pushed to."
-  value       = "${var.region}-docker.pkg.dev/${var.project}/${google_artifact_registry_repository.windcast.repository_id}"
+  value       = "${var.region}-docker.pkg.dev/${var.project}/${local.repository}"
 }
 
 output "data_bucket" {

@@ -1,3 +1,7 @@
+locals {
+  repository = google_artifact_registry_repository.windcast.repository_id
+}
+
 resource "google_artifact_registry_repository" "windcast" {
   # checkov:skip=CKV_GCP_84:Google's own keys encrypt it; a key of ours would have to be kept, rotated and paid for
   repository_id = "windcast"
@@ -5,9 +9,10 @@ resource "google_artifact_registry_repository" "windcast" {
   format        = "DOCKER"
   description   = "Images windcast-serve, windcast-train and windcast-train-gpu."
 
-  # What a version means cannot be changed afterwards.
+  # Tags may move, so deployments name a digest. Immutable tags would keep the policies below from deleting anything
+  # that has one.
   docker_config {
-    immutable_tags = true
+    immutable_tags = false
   }
 
   vulnerability_scanning_config {

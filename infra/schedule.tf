@@ -1,8 +1,8 @@
 # The clock.
 
-# A farm with issue_every_minutes issues by the service's own clock, as soon as an instance is awake and with all that is
-# stored. So the schedule does not ask for a forecast, which would want an API key, to be kept in the schedule in the
-# open: it wakes an instance and asks it whether its bundles and its store are there. If not, it asks again.
+# A farm with issue_every_minutes issues by the service's own clock, as soon as an instance is awake. So the schedule
+# does not ask for a forecast: that would want an API key, which would stand in the schedule for all to read. It wakes
+# an instance and asks whether its bundles and its store are there; if not, it asks again.
 resource "google_cloud_scheduler_job" "forecast" {
   name             = "windcast-forecast"
   region           = var.region

@@ -70,7 +70,7 @@ variable "train_schedule" {
 }
 
 variable "database_tier" {
-  description = "Machine of the database. db-g1-small takes 50 connections; db-f1-micro, the smallest, 25: then one instance."
+  description = "Machine of the database. db-f1-micro, the smallest, takes 25 connections: then max_instances = 1."
   type        = string
   default     = "db-g1-small"
 }

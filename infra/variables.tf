@@ -127,7 +127,7 @@ variable "ingress" {
 }
 
 variable "deletion_protection" {
-  description = "Keep Terraform and Google from deleting database, service, job and secrets. Set to false only to tear down."
+  description = "Keep database, service, job and secrets from being deleted. false only to tear down."
   type        = bool
   default     = true
 }

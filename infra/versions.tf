@@ -1,4 +1,4 @@
-# `terraform init -backend-config=bucket=…`: the bucket of the state is the one thing that is made by hand (README.md).
+# terraform init -backend-config=bucket=…: the bucket of the state is made by hand (README.md).
 terraform {
   required_version = "~> 1.9"
 
