@@ -6,6 +6,7 @@ they are, lists and maps of these.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -67,13 +68,18 @@ def read(folder: Path) -> Configuration:
     texts = {file.name: file.read_text() for file in sorted(folder.glob("*.tf"))}
     for name, text in texts.items():
         try:
-            document = hcl2.loads(text)
+            document = _parsed(text)
         except Exception as error:
             raise ValueError(f"{folder / name}: not HCL: {error}") from error
         for kind, bodies in document.items():
             if kind not in COMMENTS:
                 blocks += [_block(kind, body, name) for body in bodies]
     return Configuration(tuple(blocks), texts)
+
+
+@cache
+def _parsed(text: str) -> dict[str, Any]:
+    return hcl2.loads(text)
 
 
 def _block(kind: str, content: dict[str, Any], file: str) -> Block:

@@ -71,7 +71,7 @@ def used(configuration: Configuration) -> set[str]:
 
 def parse(text: str) -> Inner:
     """The content of one file of definitions."""
-    interfaces = {name: body for name, body in INTERFACE.findall(text)}
+    interfaces: dict[str, str] = dict(INTERFACE.findall(text))
     (top,) = (name for name in interfaces if name.endswith("Config") and _is_top(name, text))
     inner = _inner(interfaces, top, many=False)
     shown = CLASS.search(text)
