@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo serve test test-pipeline check extras bench notebook clean
+.PHONY: demo serve test test-pipeline check extras infra bench notebook clean
 
 demo: $(VENV)/installed
 	$(BIN)/windcast demo
@@ -24,6 +24,9 @@ extras: $(VENV)/installed-extras  # PyTorch, MLflow and Optuna, and the tests th
 
 test-pipeline: $(VENV)/installed-dvc
 	$(BIN)/pytest tests/test_pipeline.py tests/test_pipeline_dvc.py tests/test_pipeline_remotes.py
+
+infra: $(VENV)/installed-dev $(VENV)-infra/installed  # Terraform, as far as it can be checked without an account
+	PYTHON=$(BIN)/python CHECKOV=$(VENV)-infra/bin/checkov infra/check.sh
 
 bench: $(VENV)/installed
 	$(BIN)/python benchmarks/bench.py $(NAME)
@@ -51,5 +54,10 @@ $(VENV)/installed-dvc: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dvc-test]"
 	touch $@
 
+$(VENV)-infra/installed: infra/checks/requirements.txt
+	$(PYTHON) -m venv $(VENV)-infra
+	$(VENV)-infra/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
+	touch $@
+
 clean:
-	rm -rf $(VENV) demo runs .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis .coverage
+	rm -rf $(VENV) $(VENV)-infra demo runs .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis .coverage

@@ -2,7 +2,7 @@
 
 Unit prices are Google's public list for a region of the first tier (europe-west4, us-central1), US dollars, without
 free allowances, discounts or taxes. They were not looked up live: `seen` says where a stored copy or a quotation of the
-list had the price; without it, the price is from memory. What a farm needs is below, with what was measured and what
+list had the price; without it, the price is unverified. What a farm needs is below, with what was measured and what
 is assumed.
 """
 
@@ -65,7 +65,7 @@ class Plan:
     database: tuple[int, float] | None
 
 
-BASE_GIB = 0.16  # measured: the service with no second bundle
+BASE_GIB = 0.17  # measured: the service that serves one bundle
 PLANS = (
     Plan("asleep", 0, 0, 1, 1, None),
     Plan("at rest", 0, 1, 1, 1, None),
@@ -120,7 +120,7 @@ def prices() -> str:
     lines = ["| price | $ | for a | listed at | seen |", "|---|--:|---|---|---|"]
     for name, price in PRICES.items():
         shown = f"{price.dollars:.7f}".rstrip("0")
-        lines.append(f"| {name} | {shown} | {price.unit} | {price.listed} | {price.seen or 'from memory'} |")
+        lines.append(f"| {name} | {shown} | {price.unit} | {price.listed} | {price.seen or 'unverified'} |")
     return "\n".join(lines)
 
 
