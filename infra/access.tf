@@ -8,9 +8,9 @@ resource "google_storage_bucket_iam_member" "serve_reads_models" {
 }
 
 resource "google_secret_manager_secret_iam_member" "serve_reads" {
-  for_each = google_secret_manager_secret.this
+  for_each = toset(["windcast-keys", "windcast-store-url"])
 
-  secret_id = each.value.id
+  secret_id = google_secret_manager_secret.this[each.value].id
   role      = "roles/secretmanager.secretAccessor"
   member    = google_service_account.this["serve"].member
 }
@@ -31,10 +31,10 @@ resource "google_project_iam_member" "serve_connects" {
   }
 }
 
-# Training: reads data, writes models.
-resource "google_storage_bucket_iam_member" "train_reads_data" {
+# Training: pulls and pushes data, writes models.
+resource "google_storage_bucket_iam_member" "train_keeps_data" {
   bucket = google_storage_bucket.this["data"].name
-  role   = "roles/storage.objectViewer"
+  role   = "roles/storage.objectUser"
   member = google_service_account.this["train"].member
 }
 
@@ -80,6 +80,31 @@ resource "google_storage_bucket_iam_member" "deploy_reads_models" {
   bucket = google_storage_bucket.this["models"].name
   role   = "roles/storage.objectViewer"
   member = google_service_account.this["deploy"].member
+}
+
+# A release is a copy of the champion that no later promotion touches: it may be made, and not be changed.
+resource "google_storage_bucket_iam_member" "deploy_makes_releases" {
+  bucket = google_storage_bucket.this["models"].name
+  role   = "roles/storage.objectCreator"
+  member = google_service_account.this["deploy"].member
+
+  condition {
+    title      = "releases"
+    expression = "resource.name.startsWith('projects/_/buckets/${local.buckets.models}/objects/releases/')"
+  }
+}
+
+resource "google_secret_manager_secret_iam_member" "deploy_reads_smoke_key" {
+  secret_id = google_secret_manager_secret.this["windcast-smoke-key"].id
+  role      = "roles/secretmanager.secretAccessor"
+  member    = google_service_account.this["deploy"].member
+}
+
+# A canary is judged by the service's request log, and `gcloud logging read` knows no smaller thing than the project.
+resource "google_project_iam_member" "deploy_reads_logs" {
+  project = var.project
+  role    = "roles/logging.viewer"
+  member  = google_service_account.this["deploy"].member
 }
 
 # Images.

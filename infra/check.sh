@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Everything that can be said of these files without an account: `make infra`. What is not installed is named and left out.
+# Everything that can be said of these files without an account (make infra). What is not installed is named, left out.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 : "${PYTHON:=python3}" "${CHECKOV:=checkov}"

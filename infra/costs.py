@@ -97,7 +97,7 @@ def month(plan: Plan, farm: Farm) -> dict[str, float]:
         * (dollars("training: L4", 1) + dollars("service: vCPU", 4 * 3600) + dollars("service: memory", 16 * 3600)),
         "buckets": dollars("buckets: storage", plan.farms * (farm.models_gb + farm.data_gb))
         + dollars("buckets: reads", plan.farms * farm.reads),
-        "images, secrets, schedules": dollars("images", 30) + dollars("secrets", 2) + dollars("schedules", 2),
+        "images, secrets, schedules": dollars("images", 30) + dollars("secrets", 3) + dollars("schedules", 2),
         "internet": dollars("internet", plan.farms * farm.internet_gb),
     }
 

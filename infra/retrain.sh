@@ -1,17 +1,26 @@
 #!/usr/bin/env bash
-# What the training job runs: the data of the branch from DVC's remote, a challenger trained on them, and the gate.
+# What the training job runs: the branch as it is now, and scripts/delivery/train_job.py in it, which trains a challenger
+# and leaves it in the bucket. A workflow names its run in WINDCAST_RUN, and judges it; the schedule's is judged here.
 # Wants git, dvc (with gs) and windcast, and WINDCAST_SOURCE, WINDCAST_BRANCH, WINDCAST_DATA.
 set -euo pipefail
 
-models="${WINDCAST_MODELS:-/models}/registry"
+export WINDCAST_MODELS="${WINDCAST_MODELS:-/models}"
+models="$WINDCAST_MODELS/registry"
+scheduled=""
+if [ -z "${WINDCAST_RUN:-}" ]; then
+  scheduled=yes
+  WINDCAST_RUN="$(date +%s)-0"
+  export WINDCAST_RUN
+fi
 work="$(mktemp -d)"
 trap 'rm -rf "$work"' EXIT
 
 git clone --quiet --depth 1 --branch "$WINDCAST_BRANCH" "$WINDCAST_SOURCE" "$work/farm"
 cd "$work/farm"
-dvc remote add --local --default --force data "$WINDCAST_DATA"
-dvc pull
-dvc repro
+python scripts/delivery/train_job.py
+if [ -z "$scheduled" ]; then
+  exit 0
+fi
 
 # The registry is judged on a disk of its own: MLflow's database and its lock do not work on a mounted bucket.
 registry="$work/registry"
@@ -21,7 +30,7 @@ pointers() { (cd "$1" && find . -name champion.json -exec sha256sum {} + | sort)
 before="$(pointers "$models")"
 
 verdict=0
-windcast promote results/bundle --registry "$registry" || verdict=$?
+windcast promote results/challenger --registry "$registry" || verdict=$?
 if [ "$verdict" -gt 1 ]; then # 1: judged, and not better
   exit "$verdict"
 fi

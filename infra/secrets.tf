@@ -1,6 +1,6 @@
 # The places of the secrets. What is in them is added by hand (README.md) and never stands in Terraform's state.
 resource "google_secret_manager_secret" "this" {
-  for_each = toset(["windcast-keys", "windcast-store-url"])
+  for_each = toset(["windcast-keys", "windcast-store-url", "windcast-smoke-key"])
 
   secret_id           = each.value
   deletion_protection = var.deletion_protection

@@ -123,12 +123,13 @@ resource "google_cloud_run_v2_service" "windcast" {
     }
   }
 
-  # The deployment workflow sets these: the image, the revision's name and traffic of a canary, and its own name as the
-  # client. If Terraform owned them, an apply between two deployments would undo the second.
+  # The deployment workflow sets these: the image, the champion's folder (args), a canary's name and traffic, and its own
+  # name as the client. If Terraform owned them, an apply between two deployments would undo the second.
   lifecycle {
     ignore_changes = [
       client,
       client_version,
+      template[0].containers[0].args,
       template[0].containers[0].image,
       template[0].revision,
       traffic,

@@ -68,7 +68,7 @@ resource "google_cloud_run_v2_job" "train" {
   }
 
   depends_on = [
-    google_storage_bucket_iam_member.train_reads_data,
+    google_storage_bucket_iam_member.train_keeps_data,
     google_storage_bucket_iam_member.train_writes_models,
   ]
 }

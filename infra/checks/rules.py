@@ -10,7 +10,8 @@ from infra.checks.configuration import Block, Body, Configuration, literal, stri
 
 BASIC = re.compile(r"^roles/(owner|editor|viewer|browser)$")
 EVERYONE = re.compile(r"\b(allUsers|allAuthenticatedUsers)\b")
-OF_PROJECT = {"roles/cloudsql.client"}  # Cloud SQL has no policy of an instance: with a condition, then
+# What Google offers on nothing smaller, and whether a condition can name the one thing.
+OF_PROJECT = {"roles/cloudsql.client": True, "roles/logging.viewer": False}
 SECRET = re.compile(r"secret|passw|token|private_key|credential|api_key", re.I)
 HOLDS_SECRETS = {
     "google_secret_manager_secret_version",
@@ -41,9 +42,9 @@ def roles_are_on_one_thing(configuration: Configuration) -> Iterator[str]:
         if not re.match(r"google_(project|folder|organization)_iam_", type_):
             continue
         roles = set(_texts(block.body.arguments.get("role")))
-        if type_ != "google_project_iam_member" or not roles or not roles <= OF_PROJECT:
+        if type_ != "google_project_iam_member" or not roles or not roles <= set(OF_PROJECT):
             yield f"{block.place}: gives a role on everything there is. Bind it to the bucket, secret or service."
-        elif not block.body.inner("condition"):
+        elif any(OF_PROJECT[role] for role in roles) and not block.body.inner("condition"):
             yield f"{block.place}: a role on the project wants a condition that names the one resource."
 
 

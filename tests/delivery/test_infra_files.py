@@ -162,6 +162,7 @@ def test_the_deployment_owns_image_and_traffic_and_terraform_does_not() -> None:
     assert ignored == {
         "client",
         "client_version",
+        "${template[0].containers[0].args}",
         "${template[0].containers[0].image}",
         "${template[0].revision}",
         "traffic",

@@ -1,6 +1,7 @@
-"""The training job's script: what it writes to the bucket, and when nothing. git, dvc and windcast are stand-ins."""
+"""The training job's script: what it writes to the bucket, and when nothing. git, python and windcast are stand-ins."""
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -11,9 +12,10 @@ INFRA = Path(__file__).parents[2] / "infra"
 pytestmark = pytest.mark.skipif(shutil.which("bash") is None, reason="bash is not installed")
 
 GIT = 'mkdir -p "${@: -1}"; echo "git $*" >> "$LOG"'
-DVC = 'echo "dvc $*" >> "$LOG"'
+TRAIN = 'echo "python $* as $WINDCAST_RUN into $WINDCAST_MODELS from $WINDCAST_DATA" >> "$LOG"'
 PROMOTE = """echo "windcast $*" >> "$LOG"
 registry="${@: -1}"; mkdir -p "$registry/hill/two/bundle"
+for n in {1..20}; do echo two > "$registry/hill/two/bundle/part-$n"; done
 echo two > "$registry/hill/two/bundle/manifest.json"; echo two > "$registry/hill/champion.json"
 echo moved >> "$registry/hill/moves.jsonl"; echo held > "$registry/hill/lock"
 """
@@ -29,17 +31,17 @@ class Job:
         (self.farm / "one" / "bundle").mkdir(parents=True)
         (self.farm / "one" / "bundle" / "manifest.json").write_text("one\n")
         (self.farm / "champion.json").write_text("one\n")
-        for name, script in (("git", GIT), ("dvc", DVC), ("windcast", PROMOTE)):
+        for name, script in (("git", GIT), ("python", TRAIN), ("windcast", PROMOTE)):
             self.stands_in(name, script)
 
     def stands_in(self, name: str, script: str) -> None:
         (self.bin / name).write_text(f"#!/usr/bin/env bash\nset -e\n{script}\n")
         (self.bin / name).chmod(0o755)
 
-    def run(self) -> subprocess.CompletedProcess[str]:
+    def run(self, **more: str) -> subprocess.CompletedProcess[str]:
         named = {"SOURCE": "https://github.com/owner/name.git", "BRANCH": "main", "DATA": "gs://data"}
         environment = {f"WINDCAST_{name}": value for name, value in named.items()}
-        environment |= {"WINDCAST_MODELS": str(self.models), "LOG": str(self.log)}
+        environment |= {"WINDCAST_MODELS": str(self.models), "LOG": str(self.log)} | more
         environment["PATH"] = f"{self.bin}:{os.environ['PATH']}"
         return subprocess.run(
             ["bash", "-c", (INFRA / "retrain.sh").read_text()],
@@ -65,17 +67,24 @@ BEFORE = {"one/bundle/manifest.json": "one\n", "champion.json": "one\n"}
 def test_a_better_model_is_in_the_bucket_with_its_pointer_and_without_the_lock(job: Job) -> None:
     done = job.run()
     assert done.returncode == 0, done.stderr
-    written = {"champion.json": "two\n", "two/bundle/manifest.json": "two\n", "moves.jsonl": "moved\n"}
+    written = {f"two/bundle/part-{n}": "two\n" for n in range(1, 21)}
+    written |= {"champion.json": "two\n", "two/bundle/manifest.json": "two\n", "moves.jsonl": "moved\n"}
     assert job.files() == BEFORE | written
 
 
-def test_the_data_of_the_branch_are_pulled_before_anything_is_trained(job: Job) -> None:
+def test_the_branch_is_fetched_trained_and_judged_in_this_order(job: Job) -> None:
     job.run()
-    clone, remote, pull, repro, promote = job.log.read_text().splitlines()
+    clone, train, promote = job.log.read_text().splitlines()
     assert clone.startswith("git clone --quiet --depth 1 --branch main https://github.com/owner/name.git ")
-    assert remote == "dvc remote add --local --default --force data gs://data"
-    assert (pull, repro) == ("dvc pull", "dvc repro")
-    assert promote.startswith("windcast promote results/bundle --registry ")
+    assert re.fullmatch(rf"python scripts/delivery/train_job.py as \d+-0 into {job.models} from gs://data", train)
+    assert promote.startswith("windcast promote results/challenger --registry ")
+
+
+def test_a_run_that_a_workflow_started_is_trained_under_its_name_and_judged_by_the_workflow(job: Job) -> None:
+    assert job.run(WINDCAST_RUN="77-1").returncode == 0
+    assert " as 77-1 " in job.log.read_text()
+    assert "windcast promote" not in job.log.read_text()
+    assert job.files() == BEFORE
 
 
 def test_the_pointer_is_written_after_all_that_it_names(job: Job) -> None:
@@ -93,7 +102,7 @@ def test_a_model_that_is_not_better_leaves_the_champion_and_is_no_failure(job: J
 
 
 @pytest.mark.parametrize(
-    ("name", "script", "status"), [("windcast", "exit 2", 2), ("dvc", "exit 4", 4), ("git", "exit 128", 128)]
+    ("name", "script", "status"), [("windcast", "exit 2", 2), ("python", "exit 4", 4), ("git", "exit 128", 128)]
 )
 def test_what_fails_fails_the_job_and_writes_nothing(job: Job, name: str, script: str, status: int) -> None:
     job.stands_in(name, script)
