@@ -123,8 +123,8 @@ resource "google_cloud_run_v2_service" "windcast" {
     }
   }
 
-  # The deployment workflow sets these: the image, the champion's folder (args), a canary's name and traffic, and its own
-  # name as the client. If Terraform owned them, an apply between two deployments would undo the second.
+  # The deployment workflow sets these: the image, the champion's folder (args), a canary's name and traffic, and its
+  # own name as the client. If Terraform owned them, an apply between two deployments would undo the second.
   lifecycle {
     ignore_changes = [
       client,
