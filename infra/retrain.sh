@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # What the training job runs: the branch as it is now, and in it scripts/delivery/train_job.py, which trains a
-# challenger and leaves it in the bucket. A workflow names its run in WINDCAST_RUN, and judges it; the schedule's is judged here.
+# challenger and leaves it in the bucket. A workflow names its run in WINDCAST_RUN, and judges it itself; what the
+# schedule started is judged here.
 # Wants git, dvc (with gs) and windcast, and WINDCAST_SOURCE, WINDCAST_BRANCH, WINDCAST_DATA.
 set -euo pipefail
 
