@@ -44,6 +44,38 @@ class Reliability:
     reanalysis: bool = False
 
 
+@dataclass(frozen=True, kw_only=True)
+class Coverage:
+    """How often a central interval held the observation, atoms dealt out fairly, and where that should lie.
+
+    low, high: the consistency band, as of Reliability. n, effective_n: pairs, and independent pairs that scatter alike.
+    """
+
+    frequency: float
+    low: float
+    high: float
+    n: int
+    effective_n: float
+
+
+def interval_coverage(
+    forecast: Forecast, observed: ArrayLike, *, probability: float, band: float = 0.9, seed: int = 0
+) -> Coverage:
+    """Coverage of the central interval of this probability over all leads, from the PIT. NaN is left out.
+
+    Unlike that of `score` it does not rise above the probability in calms, where the interval starts at an observed 0.
+    The band is that of `reliability`: wide with few values, wider where they go together. The forecast's levels must
+    reach as far as the interval. Raises TaskError if shapes differ, nothing is known, or issue times do not ascend.
+    """
+    if not 0 < probability < 1 or not 0 < band < 1:
+        raise TaskError(f"{probability=}, {band=}: give shares in (0, 1).")
+    edges = np.array([(1 - probability) / 2, (1 + probability) / 2])
+    counts = _counts(pit(forecast, scorable(forecast, observed), seed=seed), edges)
+    shared = overlap(forecast.issue_times, forecast.task.resolution, steps=forecast.task.horizon)
+    found = _frequencies(counts[:, 1:2], counts.sum(axis=1), np.array([probability]), shared, band)
+    return Coverage(**found.row(0, named=True))
+
+
 def reliability(
     forecast: Forecast,
     observed: ArrayLike,
