@@ -107,8 +107,8 @@ GAUGES: dict[str, tuple[str, list[str]]] = {
     "windcast_crps_excess_t": ("t statistic of live above backtest, by issue time.", FARM),
     "windcast_live_coverage": ("Share within the band, its edges included.", BAND),
     "windcast_live_coverage_fair": ("The same with calms and full load dealt out fairly.", BAND),
-    "windcast_live_coverage_low": ("The fair share is above this 999 times in 1,000 if calibrated.", BAND),
-    "windcast_live_coverage_high": ("The fair share is below this 999 times in 1,000 if calibrated.", BAND),
+    "windcast_live_coverage_low": ("Lower edge of the fair share's consistency band.", BAND),
+    "windcast_live_coverage_high": ("Upper edge of it.", BAND),
 }
 OF_FARM = {
     "values": "windcast_scored_values",
