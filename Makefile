@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo serve test test-pipeline check extras bench notebook clean
+.PHONY: demo serve test test-pipeline check extras bench notebook monitoring clean
 
 demo: $(VENV)/installed
 	$(BIN)/windcast demo
@@ -25,6 +25,15 @@ extras: $(VENV)/installed-extras  # PyTorch, MLflow and Optuna, and the tests th
 test-pipeline: $(VENV)/installed-dvc
 	$(BIN)/pytest tests/test_pipeline.py tests/test_pipeline_dvc.py tests/test_pipeline_remotes.py
 
+monitoring: $(VENV)/installed-monitoring  # rules, routes and dashboards, and all of it live: faults put in, alerts seen
+	scripts/prometheus_programs
+	promtool check rules monitoring/rules/*.yml
+	promtool test rules monitoring/tests/*.yml
+	promtool check config --syntax-only monitoring/prometheus.yml
+	amtool check-config monitoring/alertmanager.yml
+	$(BIN)/pytest tests/delivery/test_monitoring_rules.py tests/delivery/test_dashboards.py \
+	  tests/delivery/test_monitoring_live.py tests/serving/test_metrics.py
+
 bench: $(VENV)/installed
 	$(BIN)/python benchmarks/bench.py $(NAME)
 
@@ -45,6 +54,10 @@ $(VENV)/installed-dev: pyproject.toml | $(VENV)/bin/python
 $(VENV)/installed-extras: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[deep,sweep,track]"
+	touch $@
+
+$(VENV)/installed-monitoring: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev,serve,monitoring]"
 	touch $@
 
 $(VENV)/installed-dvc: pyproject.toml | $(VENV)/bin/python

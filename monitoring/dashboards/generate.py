@@ -205,7 +205,7 @@ def _dashboard(uid: str, title: str) -> dashboard.Dashboard:
 
 
 def _lines(title: str, unit: str, queries: Queries) -> timeseries.Panel:
-    panel = timeseries.Panel().title(title).datasource(SOURCE).unit(unit).span(12).height(8)
+    panel = timeseries.Panel().title(title).datasource(SOURCE).unit(unit).fill_opacity(8).span(12).height(8)
     return _asking(panel, queries)
 
 

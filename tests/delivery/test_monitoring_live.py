@@ -3,7 +3,10 @@
 Test names say what is held; monitored.py says what is changed of the configuration. Each test undoes its fault.
 """
 
+import re
+import shlex
 import signal
+import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -11,7 +14,7 @@ from typing import Any
 from urllib.error import HTTPError
 
 import pytest
-from monitored import INSTALL, MISSING, TOKEN, System, panels, rules, wait
+from monitored import INSTALL, MISSING, MONITORING, TOKEN, System, panels, rules, wait
 
 from windcast.configs import settings
 from windcast.serving import keys
@@ -99,6 +102,22 @@ def test_every_query_of_rules_and_panels_is_understood_and_finds_what_there_is(s
     loaded = [rule for group in system.api("rules")["groups"] for rule in group["rules"]]
     assert len(loaded) == len(rules())
     assert {(rule["health"], rule.get("lastError")) for rule in loaded} == {("ok", None)}
+
+
+def test_every_query_and_silence_of_the_runbook_is_understood(system: System) -> None:
+    snippets = re.findall(r"`([^`]+)`", (MONITORING.parent / "docs" / "runbook.md").read_text())
+    queries = [one for one in snippets if re.search(r"windcast[_:]|^up\b", one) and "…" not in one]
+    silences = [shlex.split(one.replace("FARM", "simulation")) for one in snippets if one.startswith("amtool")]
+    assert len(queries) > 15
+    assert len(silences) == 9
+    for query in queries:
+        system.query(query)  # raises where Prometheus does not understand it
+    manager = f"--alertmanager.url=http://127.0.0.1:{system.ports['alertmanager']}"
+    for command in silences:
+        made = subprocess.run([*command, "--author=test", manager], capture_output=True, text=True, timeout=20)
+        assert made.returncode == 0, made.stderr
+        ended = subprocess.run(["amtool", "silence", "expire", made.stdout.strip(), manager], timeout=20)
+        assert ended.returncode == 0
 
 
 def test_nothing_is_told_of_a_farm_that_is_well(system: System) -> None:
