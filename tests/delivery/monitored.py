@@ -164,6 +164,13 @@ class System:
         with urlopen(f"http://127.0.0.1:{self.ports['prometheus']}/api/v1/{path}", timeout=10) as answer:
             return json.load(answer)["data"]
 
+    def manager(self, path: str, body: Any = None) -> Any:
+        """Of Alertmanager: what it holds, or alerts sent to it."""
+        data = None if body is None else json.dumps(body).encode()
+        at = f"http://127.0.0.1:{self.ports['alertmanager']}/api/v2/{path}"
+        with urlopen(Request(at, data, {"Content-Type": "application/json"}), timeout=10) as answer:
+            return json.loads(answer.read() or "null")
+
     def watching(self) -> bool:
         """Whether Prometheus has started and evaluated its rules."""
         try:

@@ -120,6 +120,34 @@ def test_every_query_and_silence_of_the_runbook_is_understood(system: System) ->
         assert ended.returncode == 0
 
 
+@pytest.mark.parametrize(
+    ("cause", "silenced", "told"),
+    [
+        ({"alertname": "WindcastDown", "severity": "critical"}, {"WindcastErrors", "WindcastPowerStale"}, set()),
+        ({"alertname": "WindcastDown", "severity": "warning"}, set(), {"WindcastErrors", "WindcastPowerStale"}),
+        ({"alertname": "WindcastNotReady"}, {"WindcastErrors", "WindcastSlow"}, {"WindcastPowerStale"}),
+        ({"alertname": "WindcastPowerStale", "farm": "hill"}, {"WindcastLowRung"}, {"WindcastErrors"}),
+        ({"alertname": "WindcastPowerStale", "farm": "coast"}, set(), {"WindcastLowRung"}),
+    ],
+    ids=["all down", "one down", "not ready", "stale", "another farm stale"],
+)
+def test_a_cause_silences_what_follows_from_it_and_nothing_else(
+    system: System, cause: dict[str, str], silenced: set[str], told: set[str]
+) -> None:
+    job = "-".join(cause.values())  # of its own, for what another case sent still stands
+    follow = [{"alertname": name, "farm": "hill"} for name in silenced | told]
+    system.manager("alerts", [{"labels": one | {"job": job}} for one in (cause, *follow)])
+
+    def found() -> bool:
+        alerts = [one for one in system.manager("alerts") if one["labels"]["job"] == job]
+        state = {one["labels"]["alertname"]: bool(one["status"]["inhibitedBy"]) for one in alerts}
+        return {name: state.get(name) for name in silenced | told} == (
+            dict.fromkeys(silenced, True) | dict.fromkeys(told, False)
+        )
+
+    wait(found, 10, "inhibited alerts")
+
+
 def test_nothing_is_told_of_a_farm_that_is_well(system: System) -> None:
     wait(lambda: not system.query("ALERTS"), 20, "no alert, pending or firing")
 
@@ -137,7 +165,9 @@ def test_power_and_weather_that_stop_coming_are_told_in_time_and_told_to_be_back
         system.resolved(name, since)
 
 
-def test_a_service_without_its_store_is_told_to_be_not_ready_and_its_errors_are_not_told(system: System) -> None:
+def test_a_service_without_its_store_is_told_to_be_not_ready_in_time_and_its_errors_do_not_matter(
+    system: System,
+) -> None:
     since = time.time()
     with without_store(system):
         wait(lambda: failing(system, FARM) or system.query('ALERTS{alertname="WindcastErrors"}'), 15, "errors")
@@ -148,7 +178,7 @@ def test_a_service_without_its_store_is_told_to_be_not_ready_and_its_errors_are_
     wait(lambda: not system.query('ALERTS{alertname="WindcastErrors"}'), 20, "no errors")
 
 
-def test_a_killed_service_is_told_in_time_and_its_farms_are_silent(system: System) -> None:
+def test_a_killed_service_is_told_in_time_and_told_to_be_back(system: System) -> None:
     since = time.time()
     system.kill()
     path, sent, alert = system.alerted("WindcastDown", since)

@@ -1,6 +1,7 @@
 """What alerts are raised on: readiness, late inputs, the rung, and the live scores against the backtest's promise."""
 
-from datetime import timedelta
+from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -80,6 +81,28 @@ def test_a_farm_that_never_failed_to_be_forecast_counts_zero_failures(filled: Ru
     assert gauge(filled, "windcast_issues_failed_total", farm=FARM) == 0, "from the second scrape on"
 
 
+def test_a_scrape_scores_no_longer_than_its_time_and_the_next_goes_on_with_the_others(
+    filled: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = filled.service.store
+    record, first = store.farm(FARM), store.forecasts(FARM, limit=1)[0]
+    for name in ("b", "c"):
+        store.put_farm(replace(record, name=name))
+        issued_of(filled, name, first.issue_time)
+    scored_farms: list[str] = []
+    monkeypatch.setattr(watching, "SCORING", 0.0)
+    monkeypatch.setattr(watching, "scored", lambda _, farm, *times: scored_farms.append(farm))
+    monkeypatch.setattr(watching, "verdict", lambda _: {"crps": 0.1})
+    states = watching.FarmStates(filled.service)
+    told = [{state.farm for state in states() or () if state.scores} for _ in range(4)]
+    assert [len(farms) for farms in told] == [1, 2, 3, 3]
+    assert sorted(scored_farms) == ["b", "c", FARM], "each once: a minute has not passed"
+
+
+def issued_of(running: Running, farm: str, issue_time: datetime) -> None:
+    running.service.operator.issue(farm, issue_time, now=running.clock())
+
+
 def test_live_and_promised_crps_are_of_the_same_leads(filled: Running) -> None:
     end = filled.clock()
     found = scored(filled.service.operator, FARM, end - timedelta(days=30), end)
@@ -123,15 +146,15 @@ def simulated(issues: int, *, spread: float, calm: bool = False, seed: int = 1) 
 
 def test_the_fair_coverage_of_a_calm_farm_is_not_above_its_probability() -> None:
     forecast, truth = simulated(2000, spread=1, calm=True)
-    fair = interval_coverage(forecast, truth, probability=0.5, band=0.998)
+    fair = interval_coverage(forecast, truth, probabilities=[0.5], band=0.998)[0]
     assert fair.low < fair.frequency < fair.high
     low, high = forecast.quantile(0.25), forecast.quantile(0.75)
     assert ((truth >= low) & (truth <= high)).mean() > 0.7, "its plain coverage is"
 
 
 def test_bands_that_are_too_narrow_are_told_from_chance_once_there_are_enough_values() -> None:
-    few = interval_coverage(*simulated(6, spread=2), probability=0.9, band=0.998)
-    many = interval_coverage(*simulated(300, spread=2), probability=0.9, band=0.998)
+    few = interval_coverage(*simulated(6, spread=2), probabilities=[0.9], band=0.998)[0]
+    many = interval_coverage(*simulated(300, spread=2), probabilities=[0.9], band=0.998)[0]
     assert few.low < few.frequency, "six forecasts prove nothing"
     assert many.frequency < many.low
     assert many.n == 600
@@ -139,5 +162,5 @@ def test_bands_that_are_too_narrow_are_told_from_chance_once_there_are_enough_va
 
 @pytest.mark.parametrize("seed", range(5))
 def test_calibrated_forecasts_stay_within_the_band(seed: int) -> None:
-    fair = interval_coverage(*simulated(300, spread=1, seed=seed), probability=0.9, band=0.998)
+    fair = interval_coverage(*simulated(300, spread=1, seed=seed), probabilities=[0.9], band=0.998)[0]
     assert fair.low < fair.frequency < fair.high

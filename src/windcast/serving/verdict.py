@@ -6,8 +6,8 @@ from numpy.typing import NDArray
 from windcast.evaluation.scores import INTERVALS, crps, score
 from windcast.serving.scoring import Scored
 
-# Nominal probability of the coverage bands. Of simulated calibrated forecasts of 30 days, 94 to 99 % lay within, for the
-# scatter is estimated from the same days; the alert therefore asks for three points more (see docs/monitoring.md).
+# Nominal probability of the coverage bands. Of simulated calibrated forecasts of 30 days, 93 to 99 % lay within, as the
+# scatter is estimated from the same days. The alert therefore asks for three points more (see docs/monitoring.md).
 CHANCE = 0.998
 
 
@@ -29,9 +29,10 @@ def verdict(found: Scored) -> dict[str, float]:
 def _calibration(found: Scored, bands: list[int]) -> dict[str, float]:
     from windcast.evaluation.reliability import interval_coverage  # SciPy takes a quarter of the start
 
+    shares = [percent / 100 for percent in bands]
+    coverages = interval_coverage(found.forecast, found.observed, probabilities=shares, band=CHANCE)
     kept: dict[str, float] = {}
-    for percent in bands:
-        fair = interval_coverage(found.forecast, found.observed, probability=percent / 100, band=CHANCE)
+    for percent, fair in zip(bands, coverages, strict=True):
         kept |= {f"fair_{percent}": fair.frequency, f"low_{percent}": fair.low, f"high_{percent}": fair.high}
     return kept
 
