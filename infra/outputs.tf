@@ -30,8 +30,8 @@ output "gcp_train_account" {
 }
 
 output "windcast_farm" {
-  description = "GitHub variable WINDCAST_FARM: the first of the farms."
-  value       = var.farms[0]
+  description = "GitHub variable WINDCAST_FARM."
+  value       = join(",", var.farms)
 }
 
 # Where things are.

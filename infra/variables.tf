@@ -60,7 +60,7 @@ variable "github_workflows" {
     train   = set(string)
   })
   default = {
-    deploy  = ["deploy.yml"]
+    deploy  = ["deploy.yml", "train.yml"] # which calls it
     publish = ["images.yml"]
     train   = ["train.yml"]
   }
