@@ -52,11 +52,28 @@ PARTS = {
         "scipy/sparse/linalg",
         "scipy/special/cython_special.*",
     ),
-    "NumPy's tests of its own vector code": ("numpy/_core/_simd.*",),
-    "Pillow's AVIF: pictures are PNG, SVG and PDF": ("PIL/_avif.*", "pillow.libs/libavif-*"),
+    "NumPy's and SQLAlchemy's help for building and testing": (
+        "numpy/_core/_simd.*",
+        "numpy/distutils",
+        "sqlalchemy/testing",
+    ),
+    "Pillow's formats and fonts that Matplotlib does not use: pictures are PNG, SVG and PDF": (
+        *("PIL/_avif.*", "pillow.libs/libavif-*"),
+        *("PIL/_webp.*", "pillow.libs/libwebp*", "pillow.libs/libsharpyuv-*"),
+        *("PIL/_imagingcms.*", "pillow.libs/liblcms2-*"),
+        *("PIL/_imagingft.*", "pillow.libs/libfreetype-*", "pillow.libs/libharfbuzz-*", "pillow.libs/libpng16-*"),
+        "pillow.libs/libbrotli*",
+    ),
     "Pygments, with which Rich colours source code": ("pygments",),
     "what Uvicorn needs for reloading and for web sockets": ("watchfiles", "websockets"),
-    "data of Matplotlib's examples": ("matplotlib/mpl-data/sample_data",),
+    "Matplotlib's data for examples, and metrics of fonts that every PostScript printer has": (
+        "matplotlib/mpl-data/sample_data",
+        "matplotlib/mpl-data/fonts/afm",
+        "matplotlib/mpl-data/fonts/pdfcorefonts",
+    ),
+    "a second page of the API beside /docs, which the service does not show": (
+        "fastapi_offline/static/redoc.standalone.js",
+    ),
     "SQLAlchemy's dialects of other databases": (
         "sqlalchemy/dialects/mssql",
         "sqlalchemy/dialects/mysql",
