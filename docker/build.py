@@ -81,7 +81,9 @@ def pip_settings(folder: Path) -> tuple[dict[str, Path], list[str]]:
         if name == "cert":
             secrets["authorities"] = Path(value)
             value = AUTHORITIES
-        folders |= {one for one in value.replace("file://", "").split() if Path(one).is_dir()}
+        for one in value.split():  # an index of files names files beside its own folder
+            place = Path(one.removeprefix("file://"))
+            folders |= {str(place.parent if one.startswith("file://") else place)} if place.is_dir() else set()
         lines.append(f"{name} = {value}")
     if len(lines) > 1:
         secrets["pip"] = folder / "pip.conf"
