@@ -3,7 +3,7 @@ ARG BASE=docker.io/library/python:3.11-slim-bookworm
 
 FROM ${BASE} AS build
 ARG SOURCE_DATE_EPOCH=0
-ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_COMPILE=1 PYTHONDONTWRITEBYTECODE=1 PYTHONHASHSEED=0
+ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PYTHONDONTWRITEBYTECODE=1 PYTHONHASHSEED=0
 # Debian replaces versions in place, so a pinned one could soon not be installed; nothing of this stage is in the image.
 # hadolint ignore=DL3008
 RUN apt-get update && apt-get install -y --no-install-recommends gcc libc6-dev binutils && rm -rf /var/lib/apt/lists/*
@@ -16,7 +16,7 @@ COPY pyproject.toml README.md LICENSE ./
 COPY src src
 RUN tools/bin/pip wheel --no-deps --no-build-isolation . -w wheels \
     && python3 -m venv --without-pip /opt/windcast \
-    && tools/bin/pip --python /opt/windcast/bin/python install --no-index --no-deps wheels/*.whl
+    && tools/bin/pip --python /opt/windcast/bin/python install --no-compile --no-index --no-deps wheels/*.whl
 COPY docker/slim.py docker/lapack.c ./
 RUN python3 slim.py /opt/windcast lapack.c
 

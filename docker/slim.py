@@ -66,15 +66,17 @@ PARTS = {
     ),
     "Pygments, with which Rich colours source code": ("pygments",),
     "what Uvicorn needs for reloading and for web sockets": ("watchfiles", "websockets"),
-    "Matplotlib's data for examples, and metrics of fonts that every PostScript printer has": (
+    "Matplotlib's data for examples, and fonts that no chart asks for": (
         "matplotlib/mpl-data/sample_data",
         "matplotlib/mpl-data/fonts/afm",
         "matplotlib/mpl-data/fonts/pdfcorefonts",
+        "matplotlib/mpl-data/fonts/ttf/DejaVuSerif*",
     ),
     "a second page of the API beside /docs, which the service does not show": (
         "fastapi_offline/static/redoc.standalone.js",
     ),
-    "SQLAlchemy's dialects of other databases": (
+    "SQLAlchemy's object mapper, where the store speaks SQL, and dialects of other databases": (
+        "sqlalchemy/orm",
         "sqlalchemy/dialects/mssql",
         "sqlalchemy/dialects/mysql",
         "sqlalchemy/dialects/oracle",

@@ -7,7 +7,7 @@ ARG LOCK=train.lock
 # train.lock leaves PyTorch out: its CPU wheels are on an index of their own. Empty with train-gpu.lock, which has it.
 ARG TORCH=torch==2.13.0
 ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
-ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_COMPILE=1 PYTHONDONTWRITEBYTECODE=1 PYTHONHASHSEED=0
+ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PYTHONDONTWRITEBYTECODE=1 PYTHONHASHSEED=0
 WORKDIR /build
 COPY docker/build.lock docker/${LOCK} ./
 # The secrets say how pip finds packages, on a machine with settings of its own. TORCH_INDEX may be empty.
@@ -21,7 +21,7 @@ COPY pyproject.toml README.md LICENSE ./
 COPY src src
 RUN tools/bin/pip wheel --no-deps --no-build-isolation . -w wheels \
     && python3 -m venv --without-pip /opt/windcast \
-    && tools/bin/pip --python /opt/windcast/bin/python install --no-index --no-deps wheels/*.whl \
+    && tools/bin/pip --python /opt/windcast/bin/python install --no-compile --no-index --no-deps wheels/*.whl \
     && /opt/windcast/bin/python -m compileall -q --invalidation-mode unchecked-hash /opt/windcast/lib
 
 FROM ${BASE}
