@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo serve test test-pipeline check extras bench notebook clean
+.PHONY: demo serve test test-pipeline check extras bench notebook images locks compose-secrets up clean
 
 demo: $(VENV)/installed
 	$(BIN)/windcast demo
@@ -19,6 +19,7 @@ check: $(VENV)/installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/hadolint docker/*.Dockerfile
 
 extras: $(VENV)/installed-extras  # PyTorch, MLflow and Optuna, and the tests that need them
 
@@ -27,6 +28,20 @@ test-pipeline: $(VENV)/installed-dvc
 
 bench: $(VENV)/installed
 	$(BIN)/python benchmarks/bench.py $(NAME)
+
+# The images, built and then run by their tests: docs/containers.md. STAND_IN=1 where no registry can be reached,
+# TWICE=1 to see that they come out the same.
+images: $(VENV)/installed-dev
+	PYTHON=$(BIN)/python docker/images.sh
+
+locks: $(VENV)/installed-dev  # what the images install; PyTorch's CPU wheels are found with TORCH_CPU
+	UV=$(BIN)/uv docker/locks.sh
+
+compose-secrets: $(VENV)/installed
+	$(BIN)/python docker/secrets.py
+
+up: compose-secrets demo images  # the whole system on this machine
+	docker compose up --detach --wait
 
 notebook: $(VENV)/installed-dev
 	$(BIN)/jupyter execute --inplace notebooks/windcast.ipynb

@@ -4,7 +4,7 @@
     BASE=registry.example/python:3.11 ENGINE=podman python docker/build.py serve
 
 $BASE: the base image, in place of the one in the Dockerfiles. $ENGINE: docker, podman or buildah; else the first of
-podman and docker that is there. $SOURCE_DATE_EPOCH: the time of all files; else that of the last commit.
+podman and docker that is there. $SUFFIX: of the images' names. $SOURCE_DATE_EPOCH: the time of all files; else that of the last commit.
 How pip finds its packages here (`pip config list`, and the file of authorities) goes to the build as a secret.
 """
 
@@ -39,7 +39,8 @@ def main() -> None:
 
 
 def build(engine: str, name: str) -> None:
-    base = os.environ.get("BASE", DEFAULT_BASE)
+    base = os.environ.get("BASE") or DEFAULT_BASE
+    tag = f"windcast-{name}{os.environ.get('SUFFIX', '')}"
     time = os.environ.get("SOURCE_DATE_EPOCH") or git("log", "-1", "--format=%ct") or "0"
     arguments = IMAGES[name] | {
         "BASE": base,
@@ -54,12 +55,12 @@ def build(engine: str, name: str) -> None:
             *(f"--build-arg={key}={value}" for key, value in arguments.items()),
             *(f"--secret=id={key},src={file}" for key, file in secrets.items()),
             f"--file=docker/{name.removesuffix('-gpu')}.Dockerfile",
-            f"--tag=windcast-{name}",
+            f"--tag={tag}",
             ".",
         )
     if engine != "buildah":
-        own, below = size(engine, f"windcast-{name}"), size(engine, base)
-        print(f"windcast-{name}: {(own - below) / 1e6:.0f} MB on top of {base} ({below / 1e6:.0f} MB)")
+        own, below = size(engine, tag), size(engine, base)
+        print(f"{tag}: {(own - below) / 1e6:.0f} MB on top of {base} ({below / 1e6:.0f} MB)")
 
 
 def command(engine: str, time: str, volumes: list[str]) -> list[str]:
@@ -68,7 +69,16 @@ def command(engine: str, time: str, volumes: list[str]) -> list[str]:
         return ["docker", "buildx", "build", "--output=type=docker,rewrite-timestamp=true"]
     rooted = ["--isolation=chroot"] if os.environ.get("STAND_IN") else []
     mounts = [f"--volume={folder}:{folder}:ro" for folder in volumes]
-    return ["buildah", "bud", "--network=host", "--layers=false", "--format=docker", f"--timestamp={time}", *rooted, *mounts]
+    return [
+        "buildah",
+        "bud",
+        "--network=host",
+        "--layers=false",
+        "--format=docker",
+        f"--timestamp={time}",
+        *rooted,
+        *mounts,
+    ]
 
 
 def pip_settings(folder: Path) -> tuple[dict[str, Path], list[str]]:
