@@ -4,7 +4,8 @@
     BASE=registry.example/python:3.11 ENGINE=podman python docker/build.py serve
 
 $BASE: the base image, in place of the one in the Dockerfiles. $ENGINE: docker, podman or buildah; else the first of
-podman and docker that is there. $SUFFIX: of the images' names. $SOURCE_DATE_EPOCH: the time of all files; else that of the last commit.
+podman and docker that is there. $SUFFIX: of the images' names. $SOURCE_DATE_EPOCH: the time of all files; else that of
+the last commit. $STAND_IN: builds without rights that a machine inside a container does not have.
 How pip finds its packages here (`pip config list`, and the file of authorities) goes to the build as a secret.
 """
 

@@ -69,9 +69,12 @@ def test_the_serving_image_is_at_most_350_mb_larger_than_its_base():
 
 
 def test_the_serving_image_holds_no_pytorch_no_pandas_no_compiler_and_no_pip():
-    look = "import importlib.util, shutil; print([m for m in {} if importlib.util.find_spec(m)], [p for p in {} if shutil.which(p)])"
     modules, programs = ("torch", "lightning", "pandas", "pyarrow", "pip"), ("gcc", "cc", "ld", "make", "pip")
-    assert inside(SERVE, "python3", "-c", look.format(modules, programs)).strip() == "[] []"
+    look = f"""
+from importlib.util import find_spec
+from shutil import which
+print([one for one in {modules} if find_spec(one)], [one for one in {programs} if which(one)])"""
+    assert inside(SERVE, "python3", "-c", look).strip() == "[] []"
 
 
 def test_every_module_of_windcast_can_be_imported_in_the_serving_image_unless_an_extra_is_missing():
