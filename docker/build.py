@@ -41,7 +41,7 @@ def main() -> None:
 
 def build(engine: str, name: str) -> None:
     base = os.environ.get("BASE") or DEFAULT_BASE
-    tag = f"windcast-{name}{os.environ.get('SUFFIX', '')}"
+    tag = f"localhost/windcast-{name}{os.environ.get('SUFFIX', '')}"
     time = os.environ.get("SOURCE_DATE_EPOCH") or git("log", "-1", "--format=%ct") or "0"
     arguments = IMAGES[name] | {
         "BASE": base,

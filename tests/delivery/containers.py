@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx2
 
 ENGINE = os.environ.get("ENGINE", "podman")
-SERVE, TRAIN = "windcast-serve", "windcast-train"
+SERVE, TRAIN = "localhost/windcast-serve", "localhost/windcast-train"
 HARDENED = (
     *("--network", "host", "--pids-limit", "256", "--tmpfs", "/tmp:rw,mode=1777"),
     *("--read-only", "--cap-drop", "all", "--security-opt", "no-new-privileges"),

@@ -85,7 +85,7 @@ def test_the_image_of_the_service_says_what_it_is_and_who_runs_it():
     for image in (SERVE, TRAIN):
         config = inspected(image)["Config"]
         assert config["User"] == f"{USER}:{USER}"
-        assert config["Labels"]["org.opencontainers.image.title"] == image
+        assert config["Labels"]["org.opencontainers.image.title"] == image.removeprefix("localhost/")
         assert len(config["Labels"]["org.opencontainers.image.revision"]) == 40
         assert inspected(image).get("HealthCheck") or config.get("Healthcheck")
 
