@@ -7,6 +7,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx2
@@ -19,7 +20,7 @@ HARDENED = (
     *(["--no-healthcheck"] if ENGINE == "podman" else []),
 )
 MEMORY = ("--memory", "512m")
-STORE = ("--tmpfs", "/data:rw,mode=1777")
+STORE = ("--volume", "/data")  # a fresh volume, its owner as in the image
 
 
 def engine(*arguments: str, timeout: float = 600) -> str:
@@ -40,7 +41,7 @@ def inside(image: str, *command: str, data: Path | None = None) -> str:
 
 
 class Served:
-    """A container of the service, a client of it, and the seconds from its start until it was ready."""
+    """A container of the service, a client of it, and the seconds from its start, as the engine has it, until it was ready."""
 
     def __init__(self, name: str, port: int) -> None:
         self.name = name
@@ -75,10 +76,17 @@ def serving(models: Path, keys: Path) -> Iterator[Served]:
         began = time.monotonic()
         engine("start", name)
         while not served.is_ready():
-            assert time.monotonic() - began < 60, engine("logs", name)
+            assert time.monotonic() - began < 60, _log(name)
             time.sleep(0.02)
-        served.ready_s = time.monotonic() - began
+        ready = datetime.now(UTC)
+        started = json.loads(engine("inspect", "--format", "{{json .State.StartedAt}}", name))
+        served.ready_s = (ready - datetime.fromisoformat(started)).total_seconds()
         yield served
     finally:
         served.client.close()
-        engine("rm", "--force", name)
+        engine("rm", "--force", "--volumes", name)
+
+
+def _log(name: str) -> str:
+    told = subprocess.run([ENGINE, "logs", name], capture_output=True, text=True, check=False)
+    return told.stdout + told.stderr
