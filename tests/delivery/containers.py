@@ -41,7 +41,7 @@ def inside(image: str, *command: str, data: Path | None = None) -> str:
 
 
 class Served:
-    """A container of the service, a client of it, and the seconds from its start, as the engine has it, until it was ready."""
+    """A container of the service, a client of it, and the seconds from its start until it was ready."""
 
     def __init__(self, name: str, port: int) -> None:
         self.name = name
