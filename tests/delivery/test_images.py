@@ -87,7 +87,7 @@ def test_the_image_of_the_service_says_what_it_is_and_who_runs_it():
         assert config["User"] == f"{USER}:{USER}"
         assert config["Labels"]["org.opencontainers.image.title"] == image.removeprefix("localhost/")
         assert len(config["Labels"]["org.opencontainers.image.revision"]) == 40
-        assert inspected(image).get("HealthCheck") or config.get("Healthcheck")
+        assert inspected(image).get("Healthcheck") or config.get("Healthcheck")
 
 
 def test_the_service_is_ready_within_three_seconds_of_its_start(served, forest, token):
@@ -130,7 +130,7 @@ def test_the_service_takes_power_and_keeps_the_forecasts_that_it_issues(served, 
 
 def test_the_image_s_own_health_check_passes_while_the_service_runs(served):
     config = inspected(SERVE)
-    test = (config.get("HealthCheck") or config["Config"].get("Healthcheck"))["Test"]
+    test = (config.get("Healthcheck") or config["Config"].get("Healthcheck"))["Test"]
     port = str(served.client.base_url.port)
     assert test[0] == "CMD"
     engine("exec", served.name, *(one.replace("8000", port) for one in test[1:]))
