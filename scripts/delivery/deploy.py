@@ -1,7 +1,8 @@
 """Deploys what was promoted: `python scripts/delivery/deploy.py release` or `… back`. Settings: see `Settings`.
 
-release  refuses what was not promoted; copies the champion to a folder of its own, which no later promotion touches;
-         makes a revision of it without traffic; see canary.release for the rest.
+release  refuses what was not promoted; copies the champions to a folder of their own, which no later promotion touches;
+         makes a revision of them without traffic; see canary.release for the rest. On schedule it does nothing where
+         the same champions are served already.
 back     gives the traffic to the revision that served before the last release that was begun here.
 """
 
@@ -15,24 +16,27 @@ from pathlib import Path
 from canary import Bounds, release
 from cloudrun import Service
 from gcloud import DeliveryError, gcloud
-from promoted import Promoted, in_bucket, promoted
+from promoted import Promoted, checksum_of, in_bucket, promoted
 from smoke import Smoke
 
 FORMER = Path("former-revision.txt")
+SERVICE = "windcast"
 
 
 @dataclass(frozen=True)
 class Settings:
-    """From the environment: GCP_PROJECT, GCP_REGION, WINDCAST_FARM, GITHUB_SHA (the commit whose image is deployed),
-    GITHUB_RUN_ID and GITHUB_RUN_ATTEMPT (they name the revision), WINDCAST_WATCH_MINUTES, IDENTITY_TOKEN."""
+    """From the environment: GCP_PROJECT, GCP_REGION, WINDCAST_FARM (farms with a comma between them), GITHUB_SHA (the
+    commit whose image is deployed), GITHUB_RUN_ID and GITHUB_RUN_ATTEMPT (they name the revision), GITHUB_EVENT_NAME,
+    WINDCAST_WATCH_MINUTES, IDENTITY_TOKEN."""
 
     project: str
     region: str
-    farm: str
+    farms: tuple[str, ...]
     commit: str
     run: str
     minutes: float
     identity: str
+    scheduled: bool
 
     @classmethod
     def read(cls) -> "Settings":
@@ -44,11 +48,12 @@ class Settings:
         return cls(
             project=_env("GCP_PROJECT"),
             region=_env("GCP_REGION"),
-            farm=_env("WINDCAST_FARM"),
+            farms=tuple(re.split(r"[,\s]+", _env("WINDCAST_FARM").strip())),
             commit=_env("GITHUB_SHA"),
             run=f"{_env('GITHUB_RUN_ID') or 'local'}-{_env('GITHUB_RUN_ATTEMPT') or '1'}",
             minutes=float(_env("WINDCAST_WATCH_MINUTES") or 10),
             identity=_env("IDENTITY_TOKEN"),
+            scheduled=_env("GITHUB_EVENT_NAME") == "schedule",
         )
 
     @property
@@ -56,33 +61,58 @@ class Settings:
         return f"gs://{self.project}-windcast-models"
 
     @property
+    def suffix(self) -> str:
+        """Of the revision, and the name of its folder below `releases`."""
+        return f"r{self.run}"
+
+    @property
     def image(self) -> str:
         return f"{self.region}-docker.pkg.dev/{self.project}/windcast/windcast-serve"
 
 
 def run_release(settings: Settings) -> None:
-    chosen = promoted(settings.farm, *in_bucket(f"{settings.models}/registry"))
-    print(f"{chosen.farm}: version {chosen.version} ({chosen.key}), {chosen.how}.")
-    service = Service("windcast", settings.project, settings.region)
+    chosen = [promoted(farm, *in_bucket(f"{settings.models}/registry")) for farm in settings.farms]
+    for one in chosen:
+        print(f"{one.farm}: version {one.version} ({one.key}), {one.how}.")
+    service = Service(SERVICE, settings.project, settings.region)
     former = service.serving()
+    if settings.scheduled and all(_served(settings, former, one.farm) == one.checksum for one in chosen):
+        print(f"{former} serves them already.")
+        return
     FORMER.write_text(former)
     snapshot = keep(settings, chosen)
+    champions = [word for one in chosen for word in ("--champion", one.farm)]
     where = ["--host", "0.0.0.0", "--keys", "/keys/keys.json"]
-    arguments = ["serve", "--champion", chosen.farm, "--registry", snapshot, *where]
-    revision = service.deploy(image=pinned(settings), revision=f"v{chosen.version}-{settings.run}", arguments=arguments)
+    arguments = ["serve", *champions, "--registry", snapshot, *where]
+    revision = service.deploy(image=pinned(settings), revision=settings.suffix, arguments=arguments)
     key = gcloud("secrets", "versions", "access", "latest", "--secret=windcast-smoke-key",
                  f"--project={settings.project}").strip()  # fmt: skip
-    smoke = Smoke(chosen.farm, chosen.checksum, key=key, identity=settings.identity)
+    asked = [Smoke(one.farm, one.checksum, key=key, identity=settings.identity) for one in chosen]
+
+    def smoke(address: str) -> None:
+        for ask in asked:
+            ask(address)
+
     release(service, former=former, revision=revision, smoke=smoke, bounds=Bounds(minutes=settings.minutes))
 
 
-def keep(settings: Settings, chosen: Promoted) -> str:
-    """The folder, as the service sees it, that holds this champion alone and is never written again."""
-    name = f"releases/v{chosen.version}-{settings.run}"
-    source, target = f"{settings.models}/registry/{chosen.farm}", f"{settings.models}/{name}/{chosen.farm}"
-    gcloud("storage", "cp", "--recursive", f"{source}/{chosen.key}/bundle", f"{target}/{chosen.key}/")
-    gcloud("storage", "cp", f"{source}/champion.json", f"{target}/champion.json")
+def keep(settings: Settings, chosen: list[Promoted]) -> str:
+    """The folder, as the service sees it, that holds these champions alone and is never written again."""
+    name = f"releases/{settings.suffix}"
+    for one in chosen:
+        source, target = f"{settings.models}/registry/{one.farm}", f"{settings.models}/{name}/{one.farm}"
+        gcloud("storage", "cp", "--recursive", f"{source}/{one.key}/bundle", f"{target}/{one.key}/")
+        gcloud("storage", "cp", f"{source}/champion.json", f"{target}/champion.json")
     return f"/models/{name}"
+
+
+def _served(settings: Settings, revision: str, farm: str) -> str:
+    """The checksum of what a revision that was deployed here serves; empty where none was."""
+    read, _ = in_bucket(f"{settings.models}/releases/{revision.removeprefix(f'{SERVICE}-')}")
+    try:
+        return checksum_of(farm, read)
+    except DeliveryError:
+        return ""
 
 
 def pinned(settings: Settings) -> str:
@@ -102,7 +132,7 @@ def run_back(settings: Settings) -> None:
         print("No release was begun here.")
         return
     former = FORMER.read_text().strip()
-    service = Service("windcast", settings.project, settings.region)
+    service = Service(SERVICE, settings.project, settings.region)
     service.route({former: 100})
     print(f"{former} serves everything.")
 

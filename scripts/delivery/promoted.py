@@ -58,6 +58,11 @@ def promoted(farm: str, read: Read, find: Find) -> Promoted:
     return Promoted(farm, int(last["version"]), key, checksum, f"{last['kind']}{reason}")
 
 
+def checksum_of(farm: str, read: Read) -> str:
+    """Of the bundle that the farm's pointer names. Raises DeliveryError where there is none."""
+    return str(_document(f"{farm}/champion.json", read).get("checksum", ""))
+
+
 def _promotes(verdict: dict[str, Any], checksum: str) -> bool:
     challenger = verdict.get("challenger") or {}
     return bool(verdict.get("promoted") or verdict.get("forced")) and challenger.get("checksum") == checksum

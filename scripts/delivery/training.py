@@ -41,7 +41,7 @@ class Training:
     region: str
     run: str
     commit: str = "HEAD"
-    patience: float = 5 * 3600
+    patience: float = 1.5 * 3600  # a task on a GPU may take an hour, and may have to wait for one
 
     @classmethod
     def read(cls) -> "Training":

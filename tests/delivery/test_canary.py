@@ -2,6 +2,7 @@
 
 import functools
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from canary import Bounds
 from cloudrun import Request, Service
 from gcloud import DeliveryError
 
-FORMER, REVISION, FARM = "windcast-00001-abc", "windcast-v2-77-1", "hill"
+FORMER, REVISION, FARM = "windcast-00001-abc", "windcast-r77-1", "hill"
 KEY = "0123456789abcdef"
 CHECKSUM = KEY + "0" * 48
 GOOD = [{"status": 200, "latency": "0.05s"}] * 40
@@ -210,10 +211,43 @@ def test_a_deployment_serves_the_promoted_bundle_from_a_folder_that_no_promotion
     assert deploying.shares == {REVISION: 100}
     (made,) = (call for call in deploying.calls if call[:2] == ["run", "deploy"])
     assert f"--image=europe-west1-docker.pkg.dev/p/windcast/windcast-serve@sha256:{'ab' * 32}" in made
-    assert any(word.startswith("--args=serve,--champion,hill,--registry,/models/releases/v2-77-1,") for word in made)
-    kept = deploying.bucket("p-windcast-models/releases/v2-77-1") / FARM
+    assert any(word.startswith("--args=serve,--champion,hill,--registry,/models/releases/r77-1,") for word in made)
+    kept = deploying.bucket("p-windcast-models/releases/r77-1") / FARM
     assert json.loads((kept / "champion.json").read_text())["key"] == KEY
     assert (kept / KEY / "bundle" / "manifest.json").is_file()
+
+
+def test_several_farms_are_deployed_together_and_each_is_tried_out(
+    deploying: Cloud, registry: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(registry, registry.with_name("dale"))
+    other = {"farm": "dale", "version": 7, "key": KEY, "checksum": CHECKSUM, "moved": ""}
+    write(registry.with_name("dale") / "champion.json", other)
+    monkeypatch.setenv("WINDCAST_FARM", "hill, dale")
+    asked: list[str] = []
+    monkeypatch.setattr(deploy.Smoke, "__call__", lambda smoke, _: asked.append(smoke.farm))
+    assert deploy.main(["release"]) == 0
+    (made,) = (call for call in deploying.calls if call[:2] == ["run", "deploy"])
+    assert any("--champion,hill,--champion,dale,--registry,/models/releases/r77-1," in word for word in made)
+    assert set(asked) == {"hill", "dale"}
+    (registry.with_name("dale") / "moves.jsonl").unlink()
+    assert deploy.main(["release"]) == 1
+
+
+def test_on_schedule_only_what_is_not_served_yet_is_deployed(
+    deploying: Cloud, registry: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deploy.Smoke, "__call__", lambda *_: None)
+    monkeypatch.setenv("GITHUB_EVENT_NAME", "schedule")
+    assert deploy.main(["release"]) == 0
+    assert deploying.shares == {REVISION: 100}
+    monkeypatch.setenv("GITHUB_RUN_ID", "78")
+    deploying.put("requests.json", {REVISION: GOOD, "windcast-r78-1": GOOD})
+    assert deploy.main(["release"]) == 0
+    assert deploying.shares == {REVISION: 100}
+    monkeypatch.setenv("GITHUB_EVENT_NAME", "workflow_dispatch")  # asked for: the image may be another
+    assert deploy.main(["release"]) == 0
+    assert deploying.shares == {"windcast-r78-1": 100}
 
 
 def test_a_deployment_of_what_was_not_promoted_makes_no_revision(deploying: Cloud, registry: Path) -> None:
