@@ -61,6 +61,16 @@ def test_a_run_is_shown_with_its_settings_spans_and_scores(store: Path) -> None:
         assert word in done.output
 
 
+def test_runs_are_compared_under_the_names_that_they_are_found_by(store: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(store, tmp_path / "store"))
+    for entry in spool.pending(folder):
+        file = entry.folder / spool.RECORD
+        file.write_text(file.read_text().replace('"name": "hill"', '"name": "old_hill"'))
+    done = windcast("runs", "compare", "old_hill", "dale", "--folder", folder)
+    assert done.exit_code == 0, done.exception
+    assert done.output.count("old_hill") == 2
+
+
 def test_runs_are_compared_by_what_differs_and_their_scores(store: Path) -> None:
     done = windcast("runs", "compare", "hill", "dale", "--folder", store)
     assert done.exit_code == 0

@@ -108,9 +108,18 @@ LEAST = 8  # characters in a line of a cell that is folded
 
 
 def show_table(
-    frame: "pl.DataFrame", title: str, decimals: int = 3, *, fold: bool = True, whole: Sequence[str] = ()
+    frame: "pl.DataFrame",
+    title: str,
+    decimals: int = 3,
+    *,
+    fold: bool = True,
+    whole: Sequence[str] = (),
+    verbatim: bool = False,
 ) -> None:
-    """fold: cells may take several lines where the terminal is narrow, but not those of the columns `whole`."""
+    """fold: cells may take several lines where the terminal is narrow, but not those of the columns `whole`.
+
+    verbatim: the columns are named by what a person may copy; else their underscores are shown as spaces.
+    """
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
@@ -121,7 +130,8 @@ def show_table(
         side: Any = "right" if dtype.is_numeric() else "left"
         one_line = not fold or name in whole
         least = None if one_line else min(LEAST, max((len(row[k]) for row in rows), default=0))
-        table.add_column(name.replace("_", " "), justify=side, overflow="fold", no_wrap=one_line, min_width=least)
+        heading = plain(name) if verbatim else name.replace("_", " ")
+        table.add_column(heading, justify=side, overflow="fold", no_wrap=one_line, min_width=least)
     for row in rows:
         table.add_row(*row)
     Console().print(table)

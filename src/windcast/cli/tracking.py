@@ -119,10 +119,10 @@ def compare(
         if len(set(values)) > 1:
             rows.append({"differs": key} | dict(zip(titles, values, strict=True)))
     if rows:
-        show_table(pl.DataFrame(rows, infer_schema_length=None), "Settings and origin")
+        show_table(pl.DataFrame(rows, infer_schema_length=None), "Settings and origin", verbatim=True)
     else:
         say("Settings, data, code and packages are the same.")
-    show_table(_scores(found), "Scores, in % of capacity", decimals=2)
+    show_table(_scores(found), "Scores, in % of capacity", decimals=2, verbatim=True)
     if len({entry.tracked.tags.get("data_sha256") for entry in found}) > 1:
         say("[yellow]note[/yellow]: the runs saw different data, so their scores do not compare the models.")
     say("Whether a difference is more than chance: windcast compare, with the folders of two runs.")
