@@ -52,7 +52,7 @@ def repository(folder: Path) -> None:
 
 def farm(folder: Path) -> None:
     """Two files of a farm named hill: power by a clock in Copenhagen, weather runs by UTC; and what arrives later."""
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     made = load("simulation", {"days": 120})
     local = pl.col("time").dt.convert_time_zone("Europe/Copenhagen").dt.strftime(STAMP)
     made.power.select(Tid=local, P_kW=(pl.col("power_mw") * 1000).round(1)).write_csv(folder / "power.csv")
@@ -86,9 +86,16 @@ def farm_with_a_bundle(folder: Path) -> None:
     jobs.train(settings(chosen), folder / "my-bundle")
 
 
+def repository_with_a_farm(folder: Path) -> None:
+    """Both of them in one folder."""
+    repository(folder)
+    farm(folder)
+
+
 FOLDERS = {
     "": nothing,
     "repository": repository,
+    "repository with a farm": repository_with_a_farm,
     "farm": farm,
     "farm with a bundle": farm_with_a_bundle,
 }

@@ -45,6 +45,8 @@ class Page:
             **{f"GIT_{who}_{what}": "windcast@example.com" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")},
         }
         self.environment.pop("WINDCAST_TRACKING", None)
+        (folder.with_name(".curlrc")).write_text("fail-with-body\nsilent\nshow-error\n")  # or curl takes 404 for an answer
+        self.environment["CURL_HOME"] = str(folder.parent)
         if own.is_dir():
             self.environment["VENV"] = str(_made(folder.with_name(folder.name + "-venv"), programs))
 
