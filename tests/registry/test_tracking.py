@@ -227,6 +227,7 @@ def test_a_sender_waits_for_another_only_so_long(tmp_path: Path, backend: types.
     assert backend.taken == []
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
 def test_a_sender_that_is_killed_frees_the_lock(tmp_path: Path) -> None:
     code = (
         "import sys, time\nfrom pathlib import Path\nfrom windcast.registry.tracking.lock import held\n"

@@ -2,11 +2,11 @@
 
 import multiprocessing
 import os
-import pwd
 import secrets
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -27,8 +27,9 @@ from windcast.serving.store.schema import farms, forecasts, power, weather
 
 START = datetime(2000, 1, 1, tzinfo=UTC)
 SETTINGS = {"listen_addresses": "", "max_connections": "60", "shared_buffers": "32MB", "fsync": "on"}
-PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(["databases", "alembic.command"])  # a process then starts in 50 ms
+PROCESSES = multiprocessing.get_context("spawn" if sys.platform == "win32" else "forkserver")
+if sys.platform != "win32":
+    PROCESSES.set_forkserver_preload(["databases", "alembic.command"])  # a process then starts in 50 ms
 UNPRIVILEGED = ("postgres", "nobody")  # PostgreSQL refuses to run as root
 
 
@@ -40,6 +41,8 @@ class Postgres:
         self.folder = Path(tempfile.mkdtemp(prefix="windcast-pg-"))
         self.owner: dict[str, object] = {}
         if os.geteuid() == 0:
+            import pwd
+
             user = next(u for u in pwd.getpwall() if u.pw_name in UNPRIVILEGED)
             os.chown(self.folder, user.pw_uid, user.pw_gid)
             self.owner = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
@@ -105,6 +108,8 @@ def programs() -> Path | None:
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
+    if sys.platform == "win32":
+        pytest.skip("the tests' PostgreSQL is reached through a socket file, and stopped by signals")
     place = programs()
     if place is None:
         pytest.skip("PostgreSQL is not installed: no initdb in PGBIN, on the path or under /usr/lib/postgresql")

@@ -130,7 +130,7 @@ def _write(folder: Path, forecaster: Forecaster, told: dict[str, Any]) -> Path:
             "model": forecaster.name,
             "task": forecaster.task.to_dict(),
             "versions": versions() | _runtime(files),
-            "files": {str(file.relative_to(part)): sha256(file) for file in files},
+            "files": {file.relative_to(part).as_posix(): sha256(file) for file in files},
         }
         (part / MANIFEST).write_text(json.dumps(manifest, indent=1))
         part.chmod(0o755)
@@ -164,7 +164,7 @@ def open_bundle(folder: Path) -> Bundle:
             f"{folder}: bundle format {form}, but windcast {version('windcast')} reads formats {OLDEST} to {FORMAT}. "
             f"It was made by windcast {manifest.get('versions', {}).get('windcast', '?')}: use that version."
         )
-    present = {str(f.relative_to(folder)) for f in folder.rglob("*") if f.is_file()} - {MANIFEST}
+    present = {f.relative_to(folder).as_posix() for f in folder.rglob("*") if f.is_file()} - {MANIFEST}
     for name in sorted(set(listed) | present):
         if name not in listed:
             raise BundleError(f"{folder}: file {name} is not in the manifest. Remove it or train the bundle again.")

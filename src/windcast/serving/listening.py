@@ -2,6 +2,7 @@
 
 import errno
 import socket
+import sys
 
 from windcast.errors import ConfigError
 from windcast.serving.settings import ServiceSettings
@@ -22,7 +23,10 @@ def listen(settings: ServiceSettings) -> socket.socket:
     except OSError as error:
         raise ConfigError(f"host '{host}' is not an address ({error.strerror}). Choose another with --host.") from None
     try:
-        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if sys.platform == "win32":  # there, SO_REUSEADDR would let two services have one port
+            taken.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
+        else:
+            taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         taken.bind(address)
         taken.listen(BACKLOG)
         taken.setblocking(False)

@@ -37,10 +37,10 @@ class Watch:
 
 def peak_memory_mb() -> float | None:
     """Resident, of this process since it began; None where the system does not tell."""
-    try:
-        import resource
-    except ImportError:
+    if sys.platform == "win32":
         return None
+    import resource
+
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return most / (2**20 if sys.platform == "darwin" else 2**10)
 

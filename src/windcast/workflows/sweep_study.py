@@ -1,15 +1,15 @@
 """The study of a sweep: an Optuna journal that several processes write, each trial asked for and told under a lock.
 
-A lock is the system's (flock): it is free again when the process that held it has ended, however it ended. So is known
+A lock is the system's: it is free again when the process that held it has ended, however it ended. So is known
 which running trials have nobody left who runs them; such a trial failed, and its values are tried once more.
 """
 
-import fcntl
 import itertools
 import json
 import math
 import os
 import socket
+import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -21,6 +21,11 @@ from typing import Any
 from windcast.configs.sweep_space import Range
 from windcast.configs.sweeps import Search
 from windcast.errors import ConfigError, TaskError, WindcastError
+
+if sys.platform == "win32":
+    import msvcrt
+else:
+    import fcntl
 
 try:
     import optuna
@@ -79,8 +84,11 @@ class Lock:
 
 def _locked(handle: int) -> bool:
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+        if sys.platform == "win32":
+            msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
+        else:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):  # the one on POSIX, the other on Windows
         return False
     return True
 
