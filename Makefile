@@ -13,6 +13,7 @@ DELIVERY := scripts/delivery
 .PHONY: demo serve test test-pipeline check check-workflows extras bench notebook clean dist machine
 .PHONY: bench-compare push-images deploy deploy-back train-params train-run train-stop train-fetch train-comment
 .PHONY: promote registry-pull registry-push release-notes release
+.PHONY: demo serve test test-pipeline check extras bench notebook images locks compose-secrets up clean
 
 demo: $(VENV)/installed
 	$(BIN)/windcast demo
@@ -28,6 +29,7 @@ check: $(VENV)/installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/hadolint docker/*.Dockerfile
 	$(MAKE) --no-print-directory check-workflows
 
 check-workflows: $(VENV)/installed-dev
@@ -96,6 +98,20 @@ release-notes:
 
 release: release-notes
 	gh release create "$$TAG" --verify-tag --title "$$TAG" --notes-file release-notes.md dist/*
+
+# The images, built and then run by their tests: docs/containers.md. STAND_IN=1 where no registry can be reached,
+# TWICE=1 to see that they come out the same.
+images: $(VENV)/installed-dev
+	PYTHON=$(BIN)/python docker/images.sh
+
+locks: $(VENV)/installed-dev  # what the images install; PyTorch's CPU wheels are found with TORCH_CPU
+	UV=$(BIN)/uv docker/locks.sh
+
+compose-secrets: $(VENV)/installed
+	$(BIN)/python docker/secrets.py
+
+up: compose-secrets demo images  # the whole system on this machine
+	docker compose up --detach --wait
 
 notebook: $(VENV)/installed-dev
 	$(BIN)/jupyter execute --inplace notebooks/windcast.ipynb

@@ -86,7 +86,7 @@ def _library() -> Any:
     package = find_spec("lightgbm")
     if package is None or package.origin is None:
         raise ImportError("lightgbm is not installed. Install it with `pip install lightgbm`.")
-    found = spec_from_file_location("lightgbm_library", Path(package.origin).with_name("libpath.py"))
+    found = spec_from_file_location("lightgbm_library", Path(package.origin).with_stem("libpath"))
     if found is None or found.loader is None:
         raise ImportError("lightgbm is not whole. Install it again.")
     module = module_from_spec(found)
