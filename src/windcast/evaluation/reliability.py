@@ -4,6 +4,7 @@ Everything here follows from one number a pair, the probability integral transfo
 predictive distribution the observation fell. If the forecast is calibrated it is uniform on (0, 1).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,6 +43,41 @@ class Reliability:
     histogram: pl.DataFrame
     band: float
     reanalysis: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Coverage:
+    """How often a central interval held the observation, atoms dealt out fairly, and where that should lie.
+
+    low, high: the consistency band, as of Reliability. n, effective_n: pairs, and independent pairs that scatter alike.
+    """
+
+    frequency: float
+    low: float
+    high: float
+    n: int
+    effective_n: float
+
+
+def interval_coverage(
+    forecast: Forecast, observed: ArrayLike, *, probabilities: Sequence[float], band: float = 0.9, seed: int = 0
+) -> list[Coverage]:
+    """Coverage of the central intervals of these probabilities over all leads, from the PIT. NaN is left out.
+
+    Unlike that of `score` it does not rise above the probability in calms, where the interval starts at an observed 0.
+    The band is that of `reliability`: wide with few values, wider where they go together. The forecast's levels must
+    reach as far as the intervals. Raises TaskError if shapes differ, nothing is known, or issue times do not ascend.
+    """
+    if not all(0 < share < 1 for share in (*probabilities, band)):
+        raise TaskError(f"{probabilities=}, {band=}: give shares in (0, 1).")
+    transform = pit(forecast, scorable(forecast, observed), seed=seed)
+    shared = overlap(forecast.issue_times, forecast.task.resolution, steps=forecast.task.horizon)
+    found = []
+    for share in probabilities:
+        counts = _counts(transform, np.array([(1 - share) / 2, (1 + share) / 2]))
+        row = _frequencies(counts[:, 1:2], counts.sum(axis=1), np.array([share]), shared, band)
+        found.append(Coverage(**row.row(0, named=True)))
+    return found
 
 
 def reliability(

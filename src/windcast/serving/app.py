@@ -3,11 +3,9 @@
 import asyncio
 import logging
 import socket
-import threading
-import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 from importlib.metadata import version
 from types import FrameType
@@ -16,28 +14,26 @@ from typing import Any
 import fastapi
 import uvicorn
 
-from windcast.errors import WindcastError
-from windcast.serving import examples, problems, scoring
+from windcast.serving import examples, problems
 from windcast.serving.edge import Edge
 from windcast.serving.guards import Allowance
 from windcast.serving.issuing import Issuer
 from windcast.serving.keys import Keys
 from windcast.serving.listening import listen
 from windcast.serving.logs import set_up
-from windcast.serving.metrics import FarmState, Metrics
+from windcast.serving.metrics import Metrics
 from windcast.serving.operating import Operator
 from windcast.serving.routes import asking, farms, outside, predict
 from windcast.serving.schemas import FarmSettings, Problem
 from windcast.serving.settings import ServiceSettings
 from windcast.serving.shelf import Shelf
 from windcast.serving.state import Service, utc_now
-from windcast.serving.store import Store, UnknownFarm
+from windcast.serving.store import Store
 from windcast.serving.switching import follow
+from windcast.serving.watching import FarmStates
 from windcast.serving.wire import Wire
 
 log = logging.getLogger("windcast.service")
-SCORED_DAYS = 30
-SCORES_KEPT = 60.0  # seconds
 
 DESCRIPTION = """
 Calibrated probabilistic wind power forecasts. Power is in MW, mean over an interval; times are UTC.
@@ -55,7 +51,7 @@ def open_service(settings: ServiceSettings, *, now: Callable[[], datetime] = utc
     for served in shelf.served.values():
         metrics.serves(served)
     service = Service(settings, shelf, store, operator, metrics, Issuer(operator, metrics, now), now)
-    metrics.watch(_States(service), now)
+    metrics.watch(FarmStates(service), now)
     return service
 
 
@@ -158,39 +154,6 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         if self.started:
             self.on_ready()
-
-
-class _States:
-    """The farms as metrics show them; scores are kept for a minute, the rest is found anew."""
-
-    def __init__(self, service: Service) -> None:
-        self.service = service
-        self.scores: dict[str, tuple[float, dict[str, float]]] = {}
-        self.lock = threading.Lock()
-
-    def __call__(self) -> list[FarmState]:
-        store = self.service.store
-        found = []
-        for record in store.farms(limit=100_000):
-            power, weather = self.service.operator.newest(record)
-            newest = store.forecasts(record.name, limit=1)
-            issued = newest[0].issue_time if newest else None
-            scores = {} if issued is None else self._scores(record.name, issued)
-            found.append(FarmState(record.name, power, weather, issued, scores))
-        return found
-
-    def _scores(self, farm: str, issued: datetime) -> dict[str, float]:
-        with self.lock:
-            at, scores = self.scores.get(farm, (-SCORES_KEPT, {}))
-            if time.monotonic() - at < SCORES_KEPT:
-                return scores
-            try:
-                since = issued - timedelta(days=SCORED_DAYS)
-                scores = scoring.overall(scoring.scored(self.service.operator, farm, since, issued))
-            except (WindcastError, UnknownFarm):
-                scores = {}
-            self.scores[farm] = time.monotonic(), scores
-            return scores
 
 
 def _describe(app: fastapi.FastAPI, service: Service) -> None:

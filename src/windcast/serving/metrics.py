@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 from prometheus_client.core import GaugeMetricFamily
@@ -21,14 +21,19 @@ SECONDS = (0.002, 0.005, 0.01, 0.02, 0.04, 0.08, 0.15, 0.3, 0.6, 1.2, 2.5, 5, 10
 class FarmState:
     """What is measured of a farm at a scrape. Times are None, scores empty, where there is nothing yet.
 
-    scores: live crps and coverage_50, …_80, …_90, and backtest_crps, fractions.
+    newest, late_after: by input, power and weather; the age from which the farm's model counts it as late.
+    rung: of the latest forecast, see `watching.middle_rung`. scores: see `verdict.verdict`.
     """
 
     farm: str
-    newest_power: datetime | None
-    newest_weather: datetime | None
+    newest: dict[str, datetime | None]
+    late_after: dict[str, timedelta]
     latest_issue_time: datetime | None
+    rung: int | None
     scores: dict[str, float]
+
+
+States = Callable[[], list[FarmState] | None]
 
 
 class Metrics:
@@ -62,38 +67,78 @@ class Metrics:
         about = {"checksum": served.checksum, "model": served.model, "farm": served.farm}
         self.bundle.labels(served.name).info(about)
 
-    def watch(self, states: Callable[[], list[FarmState]], now: Callable[[], datetime]) -> None:
-        """Adds the farms' gauges, found at each scrape."""
-        self.registry.register(_Farms(states, now))
+    def watch(self, states: States, now: Callable[[], datetime]) -> None:
+        """Adds the farms' gauges, found at each scrape; where that is None, windcast_ready is 0 and they are gone."""
+        self.registry.register(_Farms(self, states, now))
 
 
 class _Farms(Collector):
-    def __init__(self, states: Callable[[], list[FarmState]], now: Callable[[], datetime]) -> None:
-        self.states, self.now = states, now
+    def __init__(self, metrics: Metrics, states: States, now: Callable[[], datetime]) -> None:
+        self.metrics, self.states, self.now = metrics, states, now
 
     def describe(self) -> list[GaugeMetricFamily]:
         return []  # found only when scraped
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         began = time.perf_counter()
-        age = GaugeMetricFamily("windcast_input_age_seconds", "Age of the newest input.", labels=["farm", "input"])
-        issue = GaugeMetricFamily("windcast_latest_issue_timestamp_seconds", "Newest issue time.", labels=["farm"])
-        crps = GaugeMetricFamily("windcast_live_crps", "CRPS of the last 30 days, share of capacity.", labels=["farm"])
-        promised = GaugeMetricFamily("windcast_backtest_crps", "The same in the backtest.", labels=["farm"])
-        covered = GaugeMetricFamily("windcast_live_coverage", "Share within the band.", labels=["farm", "band"])
-        now = self.now()
-        for state in self.states():
-            for name, newest in (("power", state.newest_power), ("weather", state.newest_weather)):
-                if newest is not None:
-                    age.add_metric([state.farm, name], (now - newest).total_seconds())
-            if state.latest_issue_time is not None:
-                issue.add_metric([state.farm], state.latest_issue_time.timestamp())
-            for family, key in ((crps, "crps"), (promised, "backtest_crps")):
-                if key in state.scores:
-                    family.add_metric([state.farm], state.scores[key])
-            for key, value in state.scores.items():
-                if key.startswith("coverage_"):
-                    covered.add_metric([state.farm, key.removeprefix("coverage_")], value)
-        took = GaugeMetricFamily("windcast_scrape_seconds", "Time to find the farms' figures.")
-        took.add_metric([], time.perf_counter() - began)
-        yield from (age, issue, crps, promised, covered, took)
+        states, now = self.states(), self.now()
+        families = {name: GaugeMetricFamily(name, told, labels=labels) for name, (told, labels) in GAUGES.items()}
+        for state in states or ():
+            self.metrics.failed.labels(state.farm)  # at 0 before the first: an increase from nothing is none
+            for name, labels, value in _samples(state, now):
+                families[name].add_metric([state.farm, *labels], value)
+        families["windcast_ready"].add_metric([], states is not None)
+        families["windcast_scrape_seconds"].add_metric([], time.perf_counter() - began)
+        yield from families.values()
+
+
+FARM, INPUT, BAND = ["farm"], ["farm", "input"], ["farm", "band"]
+GAUGES: dict[str, tuple[str, list[str]]] = {
+    "windcast_ready": ("1 where bundles are loaded and the store answers.", []),
+    "windcast_scrape_seconds": ("Time to find the farms' figures.", []),
+    "windcast_input_age_seconds": ("Age of the newest input.", INPUT),
+    "windcast_input_late_after_seconds": ("Age from which the farm's model counts the input as late.", INPUT),
+    "windcast_latest_issue_timestamp_seconds": ("Newest issue time.", FARM),
+    "windcast_latest_rung": ("Rung of the latest forecast's middle lead: 0 fresh … 4 nothing.", FARM),
+    "windcast_scored_values": ("Pairs of forecast and power in the live scores.", FARM),
+    "windcast_live_crps": ("CRPS of the last 30 days, share of capacity.", FARM),
+    "windcast_live_crps_compared": ("The same, of the leads and rungs that the backtest measured.", FARM),
+    "windcast_backtest_crps": ("What the backtest measured for these.", FARM),
+    "windcast_crps_excess_t": ("t statistic of live above backtest, by issue time.", FARM),
+    "windcast_live_coverage": ("Share within the band, its edges included.", BAND),
+    "windcast_live_coverage_fair": ("The same with calms and full load dealt out fairly.", BAND),
+    "windcast_live_coverage_low": ("Lower edge of the fair share's consistency band.", BAND),
+    "windcast_live_coverage_high": ("Upper edge of it.", BAND),
+}
+OF_FARM = {
+    "values": "windcast_scored_values",
+    "crps": "windcast_live_crps",
+    "compared_crps": "windcast_live_crps_compared",
+    "backtest_crps": "windcast_backtest_crps",
+    "excess_t": "windcast_crps_excess_t",
+}
+OF_BAND = {
+    "coverage": "windcast_live_coverage",
+    "fair": "windcast_live_coverage_fair",
+    "low": "windcast_live_coverage_low",
+    "high": "windcast_live_coverage_high",
+}
+
+
+def _samples(state: FarmState, now: datetime) -> Iterator[tuple[str, list[str], float]]:
+    """Names, labels after the farm, and values of what is known."""
+    for name, newest in state.newest.items():
+        if newest is not None:
+            yield "windcast_input_age_seconds", [name], (now - newest).total_seconds()
+    for name, age in state.late_after.items():
+        yield "windcast_input_late_after_seconds", [name], age.total_seconds()
+    if state.latest_issue_time is not None:
+        yield "windcast_latest_issue_timestamp_seconds", [], state.latest_issue_time.timestamp()
+    if state.rung is not None:
+        yield "windcast_latest_rung", [], state.rung
+    for key, value in state.scores.items():
+        kind, _, band = key.partition("_")
+        if key in OF_FARM:
+            yield OF_FARM[key], [], value
+        elif kind in OF_BAND:
+            yield OF_BAND[kind], [band], value

@@ -161,14 +161,6 @@ def document(farm: str, found: Scored, start: datetime, end: datetime) -> dict[s
     }
 
 
-def overall(found: Scored) -> dict[str, float]:
-    """For metrics: crps, coverage_50 …, and backtest_crps where it was measured."""
-    scores = dict(score(found.forecast, found.observed).overall)
-    kept = {name: float(value) for name, value in scores.items() if name == "crps" or name.startswith("coverage_")}
-    both = np.isfinite(found.observed) & np.isfinite(found.promised)
-    return kept | ({"backtest_crps": float(found.promised[both].mean())} if both.any() else {})
-
-
 def _by_lead(values: NDArray[np.float64], known: NDArray[np.bool_]) -> NDArray[np.float64]:
     total, count = np.where(known, values, 0).sum(axis=0), known.sum(axis=0)
     return np.where(count > 0, total / np.maximum(count, 1), np.nan)
