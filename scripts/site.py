@@ -22,6 +22,7 @@ from windcast.cli import app
 ROOT = Path(__file__).resolve().parents[1]
 ELSEWHERE = {"CHANGELOG.md": "reference/changelog.md", "infra/README.md": "infra.md"}
 LINK = re.compile(r"(?<!!)\[([^\]]+)\]\(((?!https?:|#|mailto:)[^)#\s]+)(#[^)\s]+)?\)")
+LIST = re.compile(r"^((?!\s*(?:[-*] |\d+\. |\|)).*\S.*\n)((?:[-*]|1\.) )", re.MULTILINE)  # begins right below a paragraph
 FENCE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -59,7 +60,7 @@ def _relinked(text: str, origin: str, page: Page) -> str:
             return f"[{label}]({os.path.relpath(inside, Path(page.file.src_uri).parent)}{anchor})"
         return label if target in label else f"{label} (`{target}`)"
 
-    return LINK.sub(link, text)
+    return LIST.sub(r"\1\n\2", LINK.sub(link, text))
 
 
 def command_line() -> str:
