@@ -43,15 +43,25 @@ def main() -> None:
     power.text(1, farm.capacity_mw * 1.03, "forecast: median, 50 and 90 % bands", color=KNOWN)
     power.text(35.7, 1, "what came: not known", color="#6b7574", ha="right")
 
-    table = farm.weather.group_by("available_at").agg(pl.min("valid_time"), last=pl.max("valid_time")).sort("available_at")
+    table = (
+        farm.weather.group_by("available_at").agg(pl.min("valid_time"), last=pl.max("valid_time")).sort("available_at")
+    )
     start = pl.lit(issue).dt.replace_time_zone("UTC")
     near = table.filter((pl.col("available_at") - start).is_between(timedelta(hours=-20), timedelta(hours=20)))
     newest = near.filter(pl.col("available_at") <= start)["available_at"].max()
     for row, (available, first, last) in enumerate(near.iter_rows()):
-        places = [(np.datetime64(t.replace(tzinfo=None)) - issue) / np.timedelta64(1, "h") for t in (available, first, last)]
+        places = [
+            (np.datetime64(t.replace(tzinfo=None)) - issue) / np.timedelta64(1, "h") for t in (available, first, last)
+        ]
         known = available <= newest
         colour, style = (KNOWN, "-") if known else (HIDDEN, (0, (2, 2)))
-        runs.plot([max(places[1], -24), min(places[2], 36)], [row, row], color=colour, ls=style, lw=5 if available == newest else 2.4)
+        runs.plot(
+            [max(places[1], -24), min(places[2], 36)],
+            [row, row],
+            color=colour,
+            ls=style,
+            lw=5 if available == newest else 2.4,
+        )
         runs.plot(places[0], row, "o", ms=7, mfc=colour if known else PAPER, mec=colour, mew=1.6)
     runs.set(ylim=(len(near) - 0.4, -1.1), yticks=[], xlim=(-24, 36), xlabel="hours from the issue time")
     runs.set_ylabel("weather runs")

@@ -22,7 +22,9 @@ from windcast.cli import app
 ROOT = Path(__file__).resolve().parents[1]
 ELSEWHERE = {"CHANGELOG.md": "reference/changelog.md", "infra/README.md": "infra.md"}
 LINK = re.compile(r"(?<!!)\[([^\]]+)\]\(((?!https?:|#|mailto:)[^)#\s]+)(#[^)\s]+)?\)")
-LIST = re.compile(r"^((?!\s*(?:[-*] |\d+\. |\|)).*\S.*\n)((?:[-*]|1\.) )", re.MULTILINE)  # begins right below a paragraph
+LIST = re.compile(
+    r"^((?!\s*(?:[-*] |\d+\. |\|)).*\S.*\n)((?:[-*]|1\.) )", re.MULTILINE
+)  # begins right below a paragraph
 FENCE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -77,5 +79,10 @@ def python() -> str:
     for name in sorted(windcast.__all__, key=str.lower):
         lines.append(f"::: windcast.{windcast._HOMES[name]}.{name}\n")
     lines += ["## A model of your own", "", "[How](../extend.md).", "", "::: windcast.models.base.Forecaster", ""]
-    lines += ["## Errors", "", "::: windcast.errors", "    options: {show_root_heading: false, show_root_toc_entry: false}"]
+    lines += [
+        "## Errors",
+        "",
+        "::: windcast.errors",
+        "    options: {show_root_heading: false, show_root_toc_entry: false}",
+    ]
     return "\n".join(lines)

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import yaml
-
 from snippets import ROOT
+
 from windcast.configs import settings
 from windcast.data.sources import load
 from windcast.workflows import jobs
@@ -42,7 +42,11 @@ def nothing(folder: Path) -> None:
 def repository(folder: Path) -> None:
     """A copy of the repository, as a fresh checkout has it; `make` finds its virtual environment made."""
     listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=ROOT, check=True, capture_output=True, text=True
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
     )
     for name in filter(None, listed.stdout.split("\0")):
         if (ROOT / name).is_file():
@@ -74,7 +78,9 @@ def _arriving(folder: Path) -> None:
     wind = 9 + 4 * np.sin(hours / 8)
     power = pl.DataFrame({"time": times, "power_mw": np.clip(2.2 * (wind - 4), 0, 20).round(2)})
     power.filter(pl.Series((hours > -24) & (hours <= 0))).write_csv(folder / "new-values.csv")
-    pl.DataFrame({"valid_time": times, "wind_speed_100m": wind.round(2), "wind_direction_100m": 240.0}).write_csv(folder / "run.csv")
+    pl.DataFrame({"valid_time": times, "wind_speed_100m": wind.round(2), "wind_direction_100m": 240.0}).write_csv(
+        folder / "run.csv"
+    )
 
 
 def farm_with_a_bundle(folder: Path) -> None:
@@ -82,7 +88,14 @@ def farm_with_a_bundle(folder: Path) -> None:
     farm(folder)
     described = folder / "farm.yaml"
     described.write_text(yaml.safe_dump(FARM), encoding="utf-8")
-    chosen = ["data=files", f"data.config={described}", "model=power_curve", "calibration=none", "task.horizon=24", "tracking=none"]
+    chosen = [
+        "data=files",
+        f"data.config={described}",
+        "model=power_curve",
+        "calibration=none",
+        "task.horizon=24",
+        "tracking=none",
+    ]
     jobs.train(settings(chosen), folder / "my-bundle")
 
 

@@ -42,10 +42,16 @@ class Page:
             "COLUMNS": "160",
             "MPLBACKEND": "agg",
             "GIT_CONFIG_GLOBAL": os.devnull,
-            **{f"GIT_{who}_{what}": "windcast@example.com" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")},
+            **{
+                f"GIT_{who}_{what}": "windcast@example.com"
+                for who in ("AUTHOR", "COMMITTER")
+                for what in ("NAME", "EMAIL")
+            },
         }
         self.environment.pop("WINDCAST_TRACKING", None)
-        (folder.with_name(".curlrc")).write_text("fail-with-body\nsilent\nshow-error\n")  # or curl takes 404 for an answer
+        (folder.with_name(".curlrc")).write_text(
+            "fail-with-body\nsilent\nshow-error\n"
+        )  # or curl takes 404 for an answer
         self.environment["CURL_HOME"] = str(folder.parent)
         if own.is_dir():
             self.environment["VENV"] = str(_made(folder.with_name(folder.name + "-venv"), programs))
@@ -75,11 +81,19 @@ class Page:
         log = self.folder.with_name(self.folder.name + ".log")
         with log.open("wb") as output:
             status = subprocess.run(
-                words, cwd=self.folder, env=self.environment, stdout=output, stderr=output, stdin=subprocess.DEVNULL, timeout=PATIENCE
+                words,
+                cwd=self.folder,
+                env=self.environment,
+                stdout=output,
+                stderr=output,
+                stdin=subprocess.DEVNULL,
+                timeout=PATIENCE,
             ).returncode
         self.printed = log.read_text(encoding="utf-8", errors="replace")
         wanted = int(block.marks.get("exits", 0))
-        assert status == wanted, f"{block.place}: exit status {status}, not {wanted}:\n{words[-1]}\n{self.printed[-4000:]}"
+        assert status == wanted, (
+            f"{block.place}: exit status {status}, not {wanted}:\n{words[-1]}\n{self.printed[-4000:]}"
+        )
 
     def _here(self, piece: str) -> str:
         return re.sub(r"(localhost|127\.0\.0\.1):8000", rf"127.0.0.1:{self.port}", piece) if self.server else piece
@@ -88,7 +102,12 @@ class Page:
         self.stop()
         if command.startswith("make"):
             said = subprocess.run(
-                ["make", "-n", *command.split()[1:]], cwd=self.folder, env=self.environment, check=True, capture_output=True, text=True
+                ["make", "-n", *command.split()[1:]],
+                cwd=self.folder,
+                env=self.environment,
+                check=True,
+                capture_output=True,
+                text=True,
             )
             command = said.stdout.splitlines()[-1]
         with socket.socket() as free:
@@ -97,7 +116,9 @@ class Page:
         words = f"exec {command.partition(' #')[0].strip()} --port {self.port}"
         log = self.folder.with_name(self.folder.name + ".server")
         with log.open("wb") as output:
-            self.server = subprocess.Popen(["bash", "-c", words], cwd=self.folder, env=self.environment, stdout=output, stderr=output)
+            self.server = subprocess.Popen(
+                ["bash", "-c", words], cwd=self.folder, env=self.environment, stdout=output, stderr=output
+            )
         end = time.monotonic() + START
         while not self._answers():
             said = log.read_text(encoding="utf-8", errors="replace")[-4000:]

@@ -10,7 +10,9 @@ RUN = ("bash", "python")
 WRITTEN = ("yaml", "python", "csv", "json", "toml")  # to the file in `title`
 SHOWN = ("text", "csv", "json")  # what is not a command
 MARKS = ("not run", "slow", "needs", "exits", "printed")
-COMMAND = re.compile(r"^\s*(\$ )?(windcast|make|pip|python3?|curl|docker|podman|dvc|git|pytest|mlflow|gcloud|terraform) ", re.M)
+COMMAND = re.compile(
+    r"^\s*(\$ )?(windcast|make|pip|python3?|curl|docker|podman|dvc|git|pytest|mlflow|gcloud|terraform) ", re.M
+)
 FENCE = re.compile(r"^(?P<indent> *)```(?P<info>[^\n`]*)\n(?P<text>.*?)^(?P=indent)``` *$", re.M | re.S)
 ABOVE = re.compile(r"(?:^ *<!-- [^\n]* -->\n)+\Z", re.M)
 

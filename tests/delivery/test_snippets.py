@@ -41,7 +41,10 @@ def test_every_block_that_is_run_does_what_the_page_says(page: Path, tmp_path: P
 
 def _runs(block: Block) -> bool:
     return "not run" not in block.marks and (
-        block.language in ("bash", "diff") or block.language == "python" or bool(block.title) or "printed" in block.marks
+        block.language in ("bash", "diff")
+        or block.language == "python"
+        or bool(block.title)
+        or "printed" in block.marks
     )
 
 
