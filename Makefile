@@ -176,4 +176,4 @@ $(VENV)-infra/installed: infra/checks/requirements.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(VENV)-infra demo runs .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis .coverage
+	rm -rf $(VENV) $(VENV)-infra demo runs site .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis .coverage

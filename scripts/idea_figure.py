@@ -1,4 +1,4 @@
-"""Draws docs/images/idea.svg: what is known at one issue time, and what is not. Of a simulated farm, with a real forecast."""
+"""Draws docs/images/idea.svg: what is known at one issue time of a simulated farm, and what is not."""
 
 from datetime import timedelta
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What the documentation's site adds to docs/ when it is built: the references, made from the code; pages that live elsewhere.
+"""What the site adds to docs/ when it is built: the references, made from the code, and pages that live elsewhere.
 
 MkDocs calls the functions named `on_…` (see mkdocs.yml). A link from a page to a file of the repository, which GitHub
 shows and the site does not have, becomes the file's path; if there is no such file the build fails.
@@ -76,8 +76,7 @@ def command_line() -> str:
 def python() -> str:
     """What `windcast` exports, the base of every model, and the errors."""
     lines = ["# Python", "", "`import windcast as wc`; each name is imported when it is first used.", ""]
-    for name in sorted(windcast.__all__, key=str.lower):
-        lines.append(f"::: windcast.{windcast._HOMES[name]}.{name}\n")
+    lines += [f"::: windcast.{windcast._HOMES[name]}.{name}\n" for name in sorted(windcast.__all__, key=str.lower)]
     lines += ["## A model of your own", "", "[How](../extend.md).", "", "::: windcast.models.base.Forecaster", ""]
     lines += [
         "## Errors",

@@ -1,4 +1,4 @@
-"""Writes the tables of docs/models.md from benchmarks/results: what was measured, and nothing else. A test holds the page to it."""
+"""Writes the tables of docs/models.md from benchmarks/results: what was measured. A test holds the page to it."""
 
 import json
 import re

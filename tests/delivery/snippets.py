@@ -82,7 +82,7 @@ def parsed(content: str, page: str) -> Iterator[Block]:
         language, _, options = fence["info"].strip().partition(" ")
         title = re.search(r'title="([^"]+)"', options)
         text = re.sub(rf"^{fence['indent']}", "", fence["text"], flags=re.M)
-        marks = dict((name.strip(), value.strip()) for name, _, value in (c.partition(":") for c in comments))
+        marks = {name.strip(): value.strip() for name, _, value in (c.partition(":") for c in comments)}
         line = content.count("\n", 0, fence.start()) + 1
         yield Block(page, line, language, title[1] if title else "", text, marks)
 
