@@ -100,6 +100,7 @@ class Page:
 
     def _serve(self, block: Block, command: str) -> None:
         self.stop()
+        command = command.partition(" #")[0].strip()
         if command.startswith("make"):
             said = subprocess.run(
                 ["make", "-n", *command.split()[1:]],
@@ -113,7 +114,7 @@ class Page:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
-        words = f"exec {command.partition(' #')[0].strip()} --port {self.port}"
+        words = f"exec {command} --port {self.port}"
         log = self.folder.with_name(self.folder.name + ".server")
         with log.open("wb") as output:
             self.server = subprocess.Popen(
