@@ -50,8 +50,8 @@ class Page:
         }
         self.environment.pop("WINDCAST_TRACKING", None)
         (folder.with_name(".curlrc")).write_text(
-            "fail-with-body\nsilent\nshow-error\n"
-        )  # or curl takes 404 for an answer
+            "fail-with-body\nsilent\nshow-error\nretry = 20\nretry-delay = 1\nretry-all-errors\n"
+        )  # 404 is none; a forecast follows its values
         self.environment["CURL_HOME"] = str(folder.parent)
         if own.is_dir():
             self.environment["VENV"] = str(_made(folder.with_name(folder.name + "-venv"), programs))
