@@ -308,7 +308,7 @@ def test_two_processes_share_a_budget_and_the_lot(tmp_path: Path) -> None:
 def test_what_stops_a_process_of_several_is_said(tmp_path: Path) -> None:
     said = multiprocessing.get_context("spawn").SimpleQueue()
     sweep = started(tmp_path / "a", *CURVE)
-    sweeping._work(sweep, 2, 60.0, sweeping.no_tracking, broken_of, said)
+    sweeping._work(sweep, 2, 60.0, broken_of, said)
     assert said.get() == "nothing to learn from."
     _, notes = sweeping.run(sweep, processes=2, objective_of=dying_of)
     assert len(notes) == 2

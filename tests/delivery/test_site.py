@@ -81,9 +81,9 @@ def copy(tmp_path: Path) -> Path:
     shutil.copy(ROOT / "mkdocs.yml", folder)
     for part in ("docs", "scripts"):
         shutil.copytree(ROOT / part, folder / part)
-    for part in ("src", "benchmarks", "infra", "tests", "CHANGELOG.md", "CONTRIBUTING.md"):
-        if (ROOT / part).exists():
-            (folder / part).symlink_to(ROOT / part)
+    for part in ROOT.iterdir():
+        if not part.name.startswith(".") and not (folder / part.name).exists():
+            (folder / part.name).symlink_to(part)
     return folder
 
 
