@@ -51,17 +51,17 @@ def _backtest(before: runs.Record, folder: Path, into: Path, command: str, on_pr
     differences = _surroundings(
         (before.data_checksum, before.code, before.packages), (after.data_checksum, after.code, after.packages)
     )
-    changed = [name for name in after.fingerprint if before.fingerprint.get(name) != after.fingerprint[name]]
-    stored = _stored(folder) if changed else {}
+    exact = after.fingerprint == before.fingerprint
+    stored = {} if exact else _stored(folder)
     for name in dict.fromkeys((*before.fingerprint, *after.fingerprint)):
-        if name in after.fingerprint and name not in changed:
+        if before.fingerprint.get(name) == after.fingerprint.get(name):
             continue
         scores = [record.scores.get(name, {}).get("crps") for record in (before, after)]
         shown = ["none" if value is None else f"{value:.6f}" for value in scores]
         here = run.backtest.forecasts.get(name)
         apart = _apart(stored.get(name), here, run.backtest.farm.capacity_mw)
         differences.append(f"forecasts of {name}: CRPS {shown[0]} then, {shown[1]} here{apart}")
-    return Reproduction("backtest", after.fingerprint == before.fingerprint, differences)
+    return Reproduction("backtest", exact, differences)
 
 
 def _stored(folder: Path) -> dict[str, Forecast]:
